@@ -1,0 +1,1 @@
+"""Serving adapter: runs pipelines and meets the world outside (clients, containers, clusters)."""

@@ -1,0 +1,1 @@
+"""Tuner: decides how many replicas each stage needs as traffic changes."""
