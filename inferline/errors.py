@@ -45,7 +45,7 @@ class InferlineError(Exception):
     """Root of every error that InferLine raises on purpose."""
 
 
-class InputError(InferlineError):
+class InputError(InferlineError, ValueError):
     """The input is wrong; all of its faults are listed.
 
     Parameters

@@ -1,0 +1,1 @@
+"""The compiled kernel; Numba is used in this package and nowhere else."""
