@@ -1,0 +1,1 @@
+"""Benchmarks: one file per question; ratios are formed within one run."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Study", "__version__", "load"]
+__all__ = ["Study", "__version__", "load", "plot_compare"]
 
-_HOME = {"Study": "inferline.whatif", "load": "inferline.whatif"}
+_HOME = {"Study": "inferline.whatif", "load": "inferline.whatif", "plot_compare": "inferline.whatif"}
 
 if TYPE_CHECKING:
-    from inferline.whatif import Study, load
+    from inferline.whatif import Study, load, plot_compare
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the public name is

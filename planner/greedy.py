@@ -7,19 +7,16 @@ ends where no single action lowers the cost, which need not be the cheapest conf
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from inferline.domain import Configuration, StageConfiguration
 from planner.actions import Action, actions, first_latency_ns, next_batch
 from planner.estimator import Estimator
-from planner.outcome import Infeasible, unloaded_verdict
+from planner.outcome import Infeasible, Observe, Step, unloaded_verdict
 from planner.prediction import measure
 from planner.problem import Option, Problem, replicas_that_fit
 
-__all__ = ["Observe", "greedy", "initialise", "minimise_cost"]
-
-Observe = Callable[[str, Configuration], None]
-"""Told of every configuration that the search moves to: what was done, and where it is now."""
+__all__ = ["greedy", "initialise", "minimise_cost"]
 
 
 def greedy(estimator: Estimator, observe: Observe | None = None) -> Configuration | Infeasible:
@@ -63,7 +60,7 @@ def initialise(estimator: Estimator, observe: Observe | None = None) -> Configur
         else:
             return _exhausted(problem, configuration)
         if observe is not None:
-            observe("initialise", configuration)
+            observe(Step(action="initialise", configuration=configuration))
     return configuration
 
 
@@ -81,7 +78,7 @@ def minimise_cost(
             return configuration
         action, configuration = best
         if observe is not None:
-            observe(action.name, configuration)
+            observe(Step(action=action.name, configuration=configuration))
 
 
 def _best_action(estimator: Estimator, configuration: Configuration) -> tuple[Action, Configuration] | None:

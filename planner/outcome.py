@@ -1,16 +1,60 @@
-"""What planners answer when there is no plan: a reason, not None."""
+"""What planners say on the way, and what they answer: a configuration with a bound, or a reason - never None."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from inferline.domain import Configuration
 from inferline.domain.slo import nearest_rank
 from inferline.units import format_duration
 from planner.problem import Problem
 
-__all__ = ["Infeasible", "unloaded_verdict"]
+__all__ = ["Found", "Infeasible", "Observe", "Step", "unloaded_verdict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Where a search is.
+
+    Parameters
+    ----------
+    action
+        What was done last.
+    configuration
+        The best so far that the search stands on; None when there is none yet.
+    bound_nano_usd_per_hour
+        What no plan can go below, as far as is known; None when the search does not say.
+    """
+
+    action: str
+    configuration: Configuration | None
+    bound_nano_usd_per_hour: int | None = None
+
+
+Observe = Callable[[Step], None]
+"""Told of every step of a search."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The answer of a planner.
+
+    Parameters
+    ----------
+    configuration
+        Meets the SLO.
+    lower_bound_nano_usd_per_hour
+        No configuration that meets the SLO costs less; equal to the cost when the optimum is proved.
+    interrupted
+        Whether somebody ended the search before its end.
+    """
+
+    configuration: Configuration
+    lower_bound_nano_usd_per_hour: int
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,35 +8,48 @@ from types import MappingProxyType
 
 from inferline.calculus import traffic_envelope
 from inferline.domain import Configuration, Plan, Prediction
-from planner.bounds import lower_bound_nano_usd_per_hour
 from planner.coarse import coarse
 from planner.estimator import Estimator
-from planner.greedy import Observe, greedy
-from planner.outcome import Infeasible, unloaded_verdict
+from planner.exact import exact
+from planner.greedy import greedy
+from planner.outcome import Found, Infeasible, Observe, Step, unloaded_verdict
 from planner.prediction import measure
 from planner.problem import Problem
+from planner.relaxation import Relaxation
 
-__all__ = ["PLANNERS", "Baseline", "baselines", "make_plan", "plan_of"]
-
-
-def _coarse_mean(estimator: Estimator, observe: Observe | None = None) -> Configuration | Infeasible:
-    return _checked(estimator, "cg-mean", coarse(estimator.problem, "mean"), observe)
+__all__ = ["PLANNERS", "TIME_LIMIT_S", "Baseline", "baselines", "make_plan", "plan_of", "search"]
 
 
-def _coarse_peak(estimator: Estimator, observe: Observe | None = None) -> Configuration | Infeasible:
-    return _checked(estimator, "cg-peak", coarse(estimator.problem, "peak"), observe)
+def _exact(estimator: Estimator, time_limit_s: float, observe: Observe | None) -> Found | Infeasible:
+    return exact(estimator, time_limit_s=time_limit_s, observe=observe)
 
 
-PLANNERS: Mapping[str, Callable[[Estimator, Observe | None], Configuration | Infeasible]] = MappingProxyType(
-    {"greedy": greedy, "cg-mean": _coarse_mean, "cg-peak": _coarse_peak}
+def _greedy(estimator: Estimator, _: float, observe: Observe | None) -> Found | Infeasible:
+    return _bounded(estimator.problem, greedy(estimator, observe))
+
+
+def _coarse_mean(estimator: Estimator, _: float, observe: Observe | None) -> Found | Infeasible:
+    return _bounded(estimator.problem, _checked(estimator, "cg-mean", coarse(estimator.problem, "mean"), observe))
+
+
+def _coarse_peak(estimator: Estimator, _: float, observe: Observe | None) -> Found | Infeasible:
+    return _bounded(estimator.problem, _checked(estimator, "cg-peak", coarse(estimator.problem, "peak"), observe))
+
+
+Planner = Callable[[Estimator, float, Observe | None], Found | Infeasible]
+
+PLANNERS: Mapping[str, Planner] = MappingProxyType(
+    {"exact": _exact, "greedy": _greedy, "cg-mean": _coarse_mean, "cg-peak": _coarse_peak}
 )
-"""Every planner, by the name that the command line knows."""
+"""Every planner, by the name that the command line knows: estimator, time limit in seconds and observer in."""
+
+TIME_LIMIT_S = 30.0
 
 
-def make_plan(
-    problem: Problem, planner: str, inputs: Mapping[str, str], observe: Observe | None = None
-) -> Plan | Infeasible:
-    """Plan a problem.
+def search(
+    problem: Problem, planner: str, *, time_limit_s: float = TIME_LIMIT_S, observe: Observe | None = None
+) -> Found | Infeasible:
+    """Run a planner on a problem.
 
     Parameters
     ----------
@@ -44,37 +57,59 @@ def make_plan(
         What to plan.
     planner
         A name in `PLANNERS`.
-    inputs
-        SHA-256 of the files that the problem came from.
+    time_limit_s
+        When the exact planner stops with the best so far and a bound.
     observe
         Told of every step of the search.
     """
-    estimator = Estimator(problem)
-    answer = PLANNERS[planner](estimator, observe)
-    if isinstance(answer, Infeasible):
-        return answer
-    return plan_of(problem, answer, planner, inputs, lower_bound_nano_usd_per_hour(estimator))
+    return PLANNERS[planner](Estimator(problem), time_limit_s, observe)
 
 
-def plan_of(
+def make_plan(
     problem: Problem,
-    configuration: Configuration,
     planner: str,
     inputs: Mapping[str, str],
-    lower_bound_nano_usd: int,
-) -> Plan:
-    """Return the plan that a configuration makes: its prediction, cost, bound and traffic envelope."""
+    *,
+    time_limit_s: float = TIME_LIMIT_S,
+    observe: Observe | None = None,
+) -> Plan | Infeasible:
+    """Plan a problem: `search`, and `plan_of` what it finds."""
+    answer = search(problem, planner, time_limit_s=time_limit_s, observe=observe)
+    return answer if isinstance(answer, Infeasible) else plan_of(problem, answer, planner, inputs)
+
+
+def _bounded(problem: Problem, answer: Configuration | Infeasible) -> Found | Infeasible:
+    """Put the bound of the relaxation beside the answer of a planner that proves nothing itself."""
+    if isinstance(answer, Infeasible):
+        return answer
+    bound = Relaxation(problem).bound_nano_usd_per_hour((None,) * len(problem.options))
+    cost = answer.cost_nano_usd_per_hour(problem.pipeline)
+    # A relaxation that nothing meets would have refuted the answer.
+    return Found(configuration=answer, lower_bound_nano_usd_per_hour=min(cost, bound or 0))
+
+
+def plan_of(problem: Problem, found: Found, planner: str, inputs: Mapping[str, str]) -> Plan:
+    """Return the plan that a planner's answer makes, with its prediction and traffic envelope.
+
+    Parameters
+    ----------
+    problem, found, planner
+        What was planned, the answer, and the name of the planner.
+    inputs
+        SHA-256 of the files that the problem came from.
+    """
     pipeline = problem.pipeline
+    configuration, bound = found.configuration, found.lower_bound_nano_usd_per_hour
     cost = configuration.cost_nano_usd_per_hour(pipeline)
     return Plan(
         pipeline=pipeline.name,
-        status="optimal" if lower_bound_nano_usd >= cost else "feasible",
+        status="optimal" if bound >= cost else "feasible",
         planner=planner,
         slo=pipeline.slo,
         models=MappingProxyType({stage.name: stage.model for stage in pipeline.stages}),
         configuration=configuration,
         cost_nano_usd_per_hour=cost,
-        lower_bound_nano_usd_per_hour=min(lower_bound_nano_usd, cost),
+        lower_bound_nano_usd_per_hour=bound,
         predicted=measure(problem, configuration),
         envelope=traffic_envelope(problem.trace, _service_time_ns(problem, configuration)),
         inputs=MappingProxyType(dict(inputs)),
@@ -124,7 +159,7 @@ def _checked(
     if verdict is not None:
         return verdict
     if observe is not None:
-        observe(name, configuration)
+        observe(Step(action=name, configuration=configuration))
     above = [s.name for s in problem.pipeline.stages if configuration[s.name].replicas > s.max_replicas]
     limited = configuration.exceeded_limits(problem.pipeline)
     above += [s for s, chosen in configuration.items() if chosen.hardware in limited]

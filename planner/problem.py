@@ -62,8 +62,10 @@ class Problem:
         What is planned, for which arrivals, with which taken edges.
     options
         Per stage (in topological order), the hardware it may use, by name.
+    visitors
+        Ids of the queries that visit each stage, int32, ascending.
     visits
-        Queries that visit each stage.
+        How many they are.
     deadline_ns
         Per stage, int64 (queries,): a query that leaves the stage later than this misses the SLO, whatever the
         configuration of the stages after it.
@@ -77,6 +79,7 @@ class Problem:
     trace: Trace
     routes: Routes
     options: Mapping[str, Mapping[str, Option]]
+    visitors: Mapping[str, NDArray[np.int32]]
     visits: Mapping[str, int]
     deadline_ns: Mapping[str, Instants]
     unloaded_ns: Instants
@@ -146,9 +149,9 @@ def pose(
     """
     taken = draw_routes(pipeline, len(trace)) if routes is None else routes
     options = {stage.name: _options(pipeline, stage, profiles) for stage in pipeline.stages}
-    for stage, found in options.items():
+    for name, found in options.items():
         if not found:
-            raise ValueError(f"stage {stage!r}: no allowed hardware has a profile of its model")
+            raise ValueError(f"stage {name!r}: no allowed hardware has a profile of its model")
     least = {name: min(option.least_latency_ns for option in found.values()) for name, found in options.items()}
     remaining = _remaining_ns(pipeline, taken, least)
     in_time = trace.arrival_ns + pipeline.slo.latency_ns
@@ -160,12 +163,14 @@ def pose(
     for stage in pipeline.stages:
         if stage.is_entry:
             np.maximum(unloaded, least[stage.name] + remaining[stage.name], out=unloaded)
+    visitors = _visitors(pipeline, taken, len(trace))
     return Problem(
         pipeline=pipeline,
         trace=trace,
         routes=taken,
         options=MappingProxyType(options),
-        visits=MappingProxyType(_visits(pipeline, taken, len(trace))),
+        visitors=MappingProxyType(visitors),
+        visits=MappingProxyType({name: ids.size for name, ids in visitors.items()}),
         deadline_ns=MappingProxyType(deadlines),
         unloaded_ns=unloaded,
         late_allowed=pipeline.slo.allowance(len(trace)),
@@ -205,7 +210,7 @@ def _remaining_ns(pipeline: Pipeline, taken: Routes, least: Mapping[str, int]) -
     return remaining
 
 
-def _visits(pipeline: Pipeline, taken: Routes, queries: int) -> Mapping[str, int]:
+def _visitors(pipeline: Pipeline, taken: Routes, queries: int) -> Mapping[str, NDArray[np.int32]]:
     everyone = np.ones(queries, dtype=np.bool_)
     visited: dict[str, NDArray[np.bool_]] = {}
     for stage in pipeline.stages:
@@ -214,4 +219,4 @@ def _visits(pipeline: Pipeline, taken: Routes, queries: int) -> Mapping[str, int
             mask = taken.get((edge.parent, stage.name))
             here = here | (visited[edge.parent] if mask is None else visited[edge.parent] & mask)
         visited[stage.name] = here
-    return {name: int(np.count_nonzero(here)) for name, here in visited.items()}
+    return {name: np.flatnonzero(here).astype(np.int32) for name, here in visited.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -19,6 +20,9 @@ __all__ = ["Network", "Station", "check_arrivals", "check_routes"]
 
 MAX_QUERIES = 2**31 - 1
 """Query ids are 32-bit."""
+
+MAX_REPLICAS = 1_000_000
+"""Every replica's busy time is reported: more of them are a mistake rather than a station."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,20 @@ class Station:
     parents: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        table = tuple(int(latency) for latency in self.batch_latency_ns)
+        if isinstance(self.parents, str):
+            raise InputError(f"station {self.name!r}: parents is the text {self.parents!r}; give a tuple of names")
+        try:
+            table = tuple(operator.index(latency) for latency in self.batch_latency_ns)
+            replicas = operator.index(self.replicas)
+        except TypeError as error:
+            raise InputError(f"station {self.name!r}: latencies and replicas are whole numbers: {error}") from None
         object.__setattr__(self, "batch_latency_ns", table)
+        object.__setattr__(self, "replicas", replicas)
         object.__setattr__(self, "parents", tuple(self.parents))
         if not table or min(table) < 1 or max(table) > MAX_TIME_NS:
             raise InputError(f"station {self.name!r}: batch latencies must lie in [1, 2**62] ns, one per batch size")
-        if self.replicas < 1:
-            raise InputError(f"station {self.name!r}: {self.replicas} replicas; at least 1 is needed")
+        if not 1 <= replicas <= MAX_REPLICAS:
+            raise InputError(f"station {self.name!r}: {replicas} replicas; 1 to {MAX_REPLICAS:,} can be simulated")
         if len(set(self.parents)) != len(self.parents):
             raise InputError(f"station {self.name!r}: a parent is named twice")
 
@@ -99,7 +110,7 @@ def check_arrivals(network: Network, arrival_ns: NDArray[np.int64]) -> NDArray[n
     """Return the arrivals as a contiguous int64 array, after checking that no time can pass 2**62 ns.
 
     A station is never idle while queries wait, so it ends at most (visits / replicas + 1) x max L after its last
-    arrival; the sum of that over all stations bounds every time.
+    arrival; the sum of that over all stations bounds every time. Busy time summed over replicas is a time, too.
     """
     arrivals = np.ascontiguousarray(arrival_ns)
     if arrivals.dtype != np.int64 or arrivals.ndim != 1:
@@ -112,19 +123,24 @@ def check_arrivals(network: Network, arrival_ns: NDArray[np.int64]) -> NDArray[n
         raise InputError("arrival_ns must not be negative and must not decrease")
     end = int(arrivals[-1])
     for station in network.stations:
-        end += (arrivals.size // station.replicas + 1) * max(station.batch_latency_ns)
+        longest = max(station.batch_latency_ns)
+        end += (arrivals.size // station.replicas + 1) * longest
+        if arrivals.size * longest > MAX_TIME_NS:
+            raise InputError(f"station {station.name!r} could be busy for more than 2**62 ns; shorten the trace")
     if end > MAX_TIME_NS:
         raise InputError(f"the simulation could pass 2**62 ns (it may last until {end} ns); shorten the trace")
     return arrivals
 
 
 def check_routes(network: Network, taken: Routes | None, queries: int) -> Routes:
-    """Return the routes after checking that every mask is bool (queries,) on an edge of the network."""
+    """Return the routes, contiguous, after checking that every mask is bool (queries,) on an edge of the network."""
     routes = {} if taken is None else dict(taken)
     edges = {(parent, station.name) for station in network.stations for parent in station.parents}
-    for edge, mask in routes.items():
+    for edge, given in routes.items():
         if edge not in edges:
             raise InputError(f"taken[{edge!r}]: no such edge in the network")
+        mask = np.ascontiguousarray(given)
+        routes[edge] = mask
         if mask.dtype != np.bool_ or mask.shape != (queries,):
             raise InputError(f"taken[{edge!r}] must be bool ({queries},), not {mask.dtype} {mask.shape}")
     return MappingProxyType(routes)

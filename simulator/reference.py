@@ -9,11 +9,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Generator
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
+from simpy.events import NORMAL, EventPriority
 
 from inferline.domain import Routes, batch_to_take
 from simulator.network import Network, Station
@@ -21,8 +23,8 @@ from simulator.results import Result, StationResult, Visits
 
 __all__ = ["simulate_reference"]
 
-_AFTER_DELIVERIES = 2
-"""Priority of dispatches; SimPy's own events have 0 (urgent) and 1 (normal)."""
+_AFTER_DELIVERIES = EventPriority(NORMAL + 1)
+"""Priority of dispatches: SimPy takes events of one instant in the order of this number."""
 
 
 def simulate_reference(
@@ -47,65 +49,61 @@ class _Run:
         self.environment = environment
         self.arrival_ns: list[int] = arrival_ns.tolist()
         self.finish_ns = list(self.arrival_ns)
-        self.stations = {station.name: _StationModel(self, station) for station in network.stations}
-        self.entries = [model for model in self.stations.values() if not model.station.parents]
+        self.stations: dict[str, _StationModel] = {}
+        everyone = [True] * len(self.arrival_ns)
         for station in network.stations:
-            awaited = [0] * len(self.arrival_ns)
-            for parent in station.parents:
-                mask = taken.get((parent, station.name))
-                goes = [True] * len(self.arrival_ns) if mask is None else mask.tolist()
-                visited = self.stations[parent].visited
-                goes = [here and there for here, there in zip(goes, visited, strict=True)]
-                self.stations[parent].children.append((self.stations[station.name], goes))
-                awaited = [count + here for count, here in zip(awaited, goes, strict=True)]
-            self.stations[station.name].expect(awaited)
+            model = _StationModel(self, station)
+            for parent in (self.stations[name] for name in station.parents):
+                mask = taken.get((parent.station.name, station.name))
+                takes = everyone if mask is None else mask.tolist()
+                goes = [visits and takes_it for visits, takes_it in zip(parent.visited, takes, strict=True)]
+                parent.children.append((model, goes))
+                model.awaited = [count + comes for count, comes in zip(model.awaited, goes, strict=True)]
+            model.visited = [count > 0 for count in model.awaited] if station.parents else everyone
+            self.stations[station.name] = model
+        self.entries = [model for model in self.stations.values() if not model.station.parents]
 
-    def arrive(self) -> Generator[simpy.Event]:
+    def arrive(self) -> Generator[simpy.Event, None, None]:
         """Deliver every query to the entries at its instant."""
+        now = 0
         for query, instant in enumerate(self.arrival_ns):
-            if instant > self.environment.now:
-                yield self.environment.timeout(instant - self.environment.now)
+            if instant > now:
+                yield self.environment.timeout(instant - now)
+                now = instant
             for entry in self.entries:
-                entry.deliver(query)
+                entry.deliver(query, now)
 
 
 class _StationModel:
     """One station: a queue, free replicas and batches in service."""
 
     def __init__(self, run: _Run, station: Station) -> None:
+        queries = len(run.arrival_ns)
         self.run, self.station = run, station
         self.children: list[tuple[_StationModel, list[bool]]] = []
+        self.visited: list[bool] = []
+        self.awaited = [0] * queries
         self.queue: deque[int] = deque()
         self.delivered: list[int] = []
-        self.free: list[tuple[int, int]] = [(0, replica) for replica in range(station.replicas)]
+        # Replicas are taken by (free since, index), so those beyond the number of queries never are.
+        self.free: list[tuple[int, int]] = [(0, replica) for replica in range(min(station.replicas, queries))]
         self.dispatch_due = False
         self.batches = 0
-        self.replica_busy_ns = [0] * station.replicas
+        self.busy_ns = [0] * len(self.free)
+        self.arrival_ns = [0] * queries
+        self.wait_ns = [0] * queries
+        self.service_ns = [0] * queries
 
-    @property
-    def visited(self) -> list[bool]:
-        return [arrival >= 0 for arrival in self.expected]
-
-    def expect(self, awaited: list[int]) -> None:
-        """Note how many taken parents of each query must be done before it comes here."""
-        entry = not self.station.parents
-        self.awaited = awaited
-        self.expected = [0 if entry or count > 0 else -1 for count in awaited]
-        self.arrival_ns = [-1] * len(awaited)
-        self.wait_ns = [0] * len(awaited)
-        self.service_ns = [0] * len(awaited)
-
-    def deliver(self, query: int) -> None:
-        """Take in a query from a parent or from outside; dispatch once the instant's deliveries are over."""
+    def deliver(self, query: int, now: int) -> None:
+        """Take in a query from outside or from a parent, unless other parents of it are still to finish."""
         self.awaited[query] -= 1
-        if self.awaited[query] > 0:
-            return
-        environment = self.run.environment
-        self.arrival_ns[query] = environment.now
-        self.delivered.append(query)
-        self._dispatch_soon()
+        if self.awaited[query] <= 0:
+            self.arrival_ns[query] = now
+            self.delivered.append(query)
+            self._dispatch_soon()
 
     def _dispatch_soon(self) -> None:
+        """Have `_dispatch` called once this instant's completions and deliveries are over."""
         if not self.dispatch_due:
             self.dispatch_due = True
             event = simpy.Event(self.run.environment)
@@ -113,47 +111,47 @@ class _StationModel:
             event.callbacks.append(self._dispatch)
             self.run.environment.schedule(event, priority=_AFTER_DELIVERIES)
 
-    def _dispatch(self, _: simpy.Event) -> None:
+    def _dispatch(self, _due: simpy.Event) -> None:
         """Start batches while queries wait and replicas are free."""
         self.dispatch_due = False
         self.queue.extend(sorted(self.delivered))
         self.delivered.clear()
-        environment = self.run.environment
+        now = int(self.run.environment.now)
         while self.queue and self.free:
             size = batch_to_take(len(self.queue), self.station.max_batch)
             batch = [self.queue.popleft() for _ in range(size)]
-            replica = heapq.heappop(self.free)[1]
+            _, replica = heapq.heappop(self.free)
             service_ns = self.station.batch_latency_ns[size - 1]
             self.batches += 1
-            self.replica_busy_ns[replica] += service_ns
+            self.busy_ns[replica] += service_ns
             for query in batch:
-                self.wait_ns[query] = environment.now - self.arrival_ns[query]
+                self.wait_ns[query] = now - self.arrival_ns[query]
                 self.service_ns[query] = service_ns
-            done = environment.timeout(service_ns, (replica, batch))
-            done.callbacks.append(self._complete)
+            done = self.run.environment.timeout(service_ns)
+            done.callbacks.append(partial(self._complete, replica, batch))
 
-    def _complete(self, done: simpy.Event) -> None:
+    def _complete(self, replica: int, batch: list[int], _done: simpy.Event) -> None:
         """Free the replica and pass the finished batch on."""
-        replica, batch = done.value
-        now = self.run.environment.now
+        now = int(self.run.environment.now)
         heapq.heappush(self.free, (now, replica))
         for query in batch:
             self.run.finish_ns[query] = max(self.run.finish_ns[query], now)
             for child, goes in self.children:
                 if goes[query]:
-                    child.deliver(query)
+                    child.deliver(query, now)
         if self.queue:
             self._dispatch_soon()
 
     def result(self, record_visits: bool) -> StationResult:
         """Return the totals, and the visits by query id."""
-        query_id = np.flatnonzero(np.array(self.arrival_ns, dtype=np.int64) >= 0).astype(np.int32)
-        busy = np.array(self.replica_busy_ns, dtype=np.int64)
+        query_id = np.flatnonzero(self.visited).astype(np.int32)
+        busy_ns = np.zeros(self.station.replicas, dtype=np.int64)
+        busy_ns[: len(self.busy_ns)] = self.busy_ns
         visits = Visits(
             query_id=query_id,
             arrival_ns=np.array(self.arrival_ns, dtype=np.int64)[query_id],
             wait_ns=np.array(self.wait_ns, dtype=np.int64)[query_id],
             service_ns=np.array(self.service_ns, dtype=np.int64)[query_id],
-            replica_busy_ns=busy,
+            replica_busy_ns=busy_ns,
         )
-        return StationResult(query_id.size, self.batches, int(busy.sum()), visits if record_visits else None)
+        return StationResult(query_id.size, self.batches, sum(self.busy_ns), visits if record_visits else None)

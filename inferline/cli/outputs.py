@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from inferline.errors import Fault, InputError
+from inferline.errors import Fault, InputError, UnitError
+from inferline.units import NANO, parse_duration_ns
 
-__all__ = ["FORMAT", "write_text"]
+__all__ = ["FORMAT", "Seconds", "write_text"]
 
 FORMAT = click.option(
     "--format",
@@ -18,6 +19,19 @@ FORMAT = click.option(
     show_default=True,
     help="A table for people, or one JSON document on standard output.",
 )
+
+
+class Seconds(click.ParamType[float]):
+    """A duration option: a number of seconds, or a number with a unit; handed on in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the duration, or say what would be accepted."""
+        try:
+            return parse_duration_ns(value) / NANO
+        except UnitError as error:
+            self.fail(str(error), param, ctx)
 
 
 def write_text(path: Path, text: str) -> None:

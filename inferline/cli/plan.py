@@ -8,14 +8,16 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from inferline.cli.outputs import FORMAT, write_text
+from inferline.cli.failures import INTERRUPTED
+from inferline.cli.outputs import FORMAT, Seconds, write_text
 from inferline.cli.progress import working
+from inferline.cli.report import check_clients, write_report
 from inferline.cli.tables import latency_line, print_tables, share, stage_table
-from inferline.domain import Configuration, Pipeline, Plan
+from inferline.domain import Pipeline, Plan
 from inferline.errors import InfeasibleError
 from inferline.files import load, write_plan
 from inferline.units import format_duration, format_usd
-from planner import PLANNERS, Baseline, Infeasible, baselines, make_plan, pose
+from planner import PLANNERS, TIME_LIMIT_S, Baseline, Infeasible, Step, baselines, plan_of, pose, search
 
 __all__ = ["command"]
 
@@ -23,11 +25,36 @@ __all__ = ["command"]
 @click.command()
 @click.argument("pipeline", type=click.Path(path_type=Path))
 @click.option(
-    "--planner", type=click.Choice(list(PLANNERS)), default="greedy", show_default=True, help="Which search to use."
+    "--planner",
+    type=click.Choice(list(PLANNERS)),
+    default="exact",
+    show_default=True,
+    help="exact proves the optimum or states the gap; greedy is the published search; cg-* are its baselines.",
+)
+@click.option(
+    "--time-limit",
+    "time_limit_s",
+    type=Seconds(),
+    default=f"{TIME_LIMIT_S:.0f}s",
+    show_default=True,
+    metavar="S",
+    help="When exact stops, with the best plan so far and its gap. So does ctrl-C.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="plan.json", help="Write the plan to this file.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="report.html", help="Write a report to this file, as HTML."
+)
 @FORMAT
-def command(pipeline: Path, planner: str, out: Path | None, form: str) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    pipeline: Path,
+    planner: str,
+    time_limit_s: float,
+    out: Path | None,
+    report: Path | None,
+    form: str,
+) -> None:
     """Find the cheapest configuration that meets the SLO.
 
     PIPELINE is a pipeline.yaml: stages, hardware, profiles, traffic and the SLO.
@@ -36,36 +63,58 @@ def command(pipeline: Path, planner: str, out: Path | None, form: str) -> None:
     Example:
       inferline plan examples/social-media/pipeline.yaml --out plan.json
     """
+    if report is not None:
+        check_clients()
     with working(f"reading {pipeline}") as tell:
         inputs = load(pipeline)
         tell("drawing routes")
         problem = pose(inputs.pipeline, inputs.profiles, inputs.trace)
 
-        def observe(action: str, configuration: Configuration) -> None:
-            cost = configuration.cost_nano_usd_per_hour(inputs.pipeline)
-            tell(f"{planner}: {action}, now {format_usd(cost)}/h")
-
         tell(f"{planner}: simulating {len(inputs.trace):,} queries")
-        answer = make_plan(problem, planner, inputs.digests, observe)
-        if isinstance(answer, Infeasible):
+        found = search(
+            problem,
+            planner,
+            time_limit_s=time_limit_s,
+            observe=lambda step: tell(f"{planner}: {_progress(inputs.pipeline, step)}"),
+        )
+        if isinstance(found, Infeasible):
             if form == "json":
-                click.echo(json.dumps(_refusal(inputs.pipeline, answer), indent=2))
-            raise InfeasibleError(answer.sentence(problem))
+                click.echo(json.dumps(_refusal(inputs.pipeline, found), indent=2))
+            raise InfeasibleError(found.sentence(problem))
+        answer = plan_of(problem, found, planner, inputs.digests)
         tell("simulating the coarse-grained baselines")
-        compared = baselines(problem) if form == "table" else ()
-    document = write_plan(answer)
-    if out is not None:
-        write_text(out, document)
+        compared = baselines(problem) if form == "table" or report is not None else ()
+        document = write_plan(answer)
+        if out is not None:
+            write_text(out, document)
+        if report is not None:
+            tell(f"writing {report}")
+            write_report(report, problem, answer, compared)
     if form == "json":
         click.echo(document, nl=False)
-        return
-    print_tables(
-        [
-            stage_table(inputs.pipeline, answer.configuration, answer.predicted),
-            f"{latency_line(answer.slo, answer.predicted)}\n{_cost_line(answer)}",
-            _comparison(answer, compared),
-        ]
-    )
+    else:
+        print_tables(
+            [
+                stage_table(inputs.pipeline, answer.configuration, answer.predicted),
+                f"{latency_line(answer.slo, answer.predicted)}\n{_cost_line(answer)}",
+                _comparison(answer, compared),
+            ]
+        )
+    if found.interrupted:
+        click.echo("interrupted: this is the best plan so far", err=True)
+        context.exit(INTERRUPTED)
+
+
+def _progress(pipeline: Pipeline, step: Step) -> str:
+    words = [step.action]
+    if step.configuration is not None:
+        words.append(f"best {format_usd(step.configuration.cost_nano_usd_per_hour(pipeline))}/h")
+    if step.bound_nano_usd_per_hour is not None:
+        words.append(f"bound {format_usd(step.bound_nano_usd_per_hour)}/h")
+        if step.configuration is not None:
+            cost = step.configuration.cost_nano_usd_per_hour(pipeline)
+            words.append(f"gap {share(1 - step.bound_nano_usd_per_hour / cost if cost else 0.0)}")
+    return ", ".join(words)
 
 
 def _refusal(pipeline: Pipeline, answer: Infeasible) -> dict[str, object]:
@@ -90,7 +139,7 @@ def _cost_line(plan: Plan) -> str:
 def _comparison(plan: Plan, compared: tuple[Baseline, ...]) -> Table:
     """Return the plan beside coarse-grained provisioning: cost and miss rate together."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "$/h", "cost of this plan", "late", f"P{plan.slo.percentile}"):
+    for name in ("", "$/h", "vs this plan", "late", f"P{plan.slo.percentile}"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
 
     def row(name: str, nano_usd: int, late: float, at_s: float) -> None:

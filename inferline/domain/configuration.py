@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from inferline.domain.pipeline import Pipeline
 
@@ -47,7 +46,7 @@ class Configuration(Mapping[str, StageConfiguration]):
     __slots__ = ("_key", "_stages")
 
     def __init__(self, stages: Mapping[str, StageConfiguration]) -> None:
-        self._stages = MappingProxyType(dict(stages))
+        self._stages = dict(stages)
         self._key = tuple(sorted(self._stages.items()))
 
     def __getitem__(self, stage: str) -> StageConfiguration:

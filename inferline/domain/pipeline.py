@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from types import MappingProxyType
 
 from inferline.domain.hardware import Hardware
 from inferline.domain.slo import Slo
@@ -122,7 +121,8 @@ class Pipeline:
     Raises
     ------
     ValueError
-        When a name is used twice, an edge or a stage names something unknown, or there is a cycle.
+        When a name is used twice, an edge or a stage names something unknown, a stage names a parent twice, or there
+        is a cycle.
     """
 
     name: str
@@ -145,12 +145,14 @@ class Pipeline:
             missing += [name for name in each.hardware if name not in hardware]
             if missing:
                 raise ValueError(f"stage {each.name!r}: {missing[0]!r} is not declared")
+            if len(set(parents[each.name])) != len(each.parents):
+                raise ValueError(f"stage {each.name!r}: a parent is named twice")
         if cycle := find_cycle(parents):
             raise ValueError("stages form a cycle: " + " -> ".join(cycle))
         order = tuple(_topological(parents))
         object.__setattr__(self, "stages", tuple(stage[name] for name in order))
-        object.__setattr__(self, "_stage", MappingProxyType({name: stage[name] for name in order}))
-        object.__setattr__(self, "_hardware", MappingProxyType(hardware))
+        object.__setattr__(self, "_stage", {name: stage[name] for name in order})
+        object.__setattr__(self, "_hardware", hardware)
 
     def stage(self, name: str) -> Stage:
         """Return the stage of that name."""

@@ -43,7 +43,8 @@ class Profile:
     Raises
     ------
     ValueError
-        When shapes differ, batch sizes do not ascend, or a mean latency is not a positive number.
+        When shapes differ, batch sizes do not ascend, or a mean latency (or a percentile that is given) is not a
+        positive number.
     """
 
     model: str
@@ -73,6 +74,10 @@ class Profile:
             _freeze(self, name, column)
         if not np.all((self.latency_mean_s > 0) & (self.latency_mean_s < MAX_TIME_NS / NANO)):
             raise ValueError(f"profile {self.model!r} on {self.hardware!r}: mean latency must be a positive number")
+        for name in _LATENCIES:
+            column = getattr(self, name)
+            if not np.all(np.isnan(column) | ((column > 0) & (column < MAX_TIME_NS / NANO))):
+                raise ValueError(f"profile {self.model!r} on {self.hardware!r}: {name} must be positive where given")
         if not self.source:
             object.__setattr__(self, "source", ("",) * sizes.size)
 
@@ -117,10 +122,9 @@ class Profile:
         return table
 
 
+_LATENCIES = ("latency_p50_s", "latency_p95_s", "latency_p99_s")
 _OPTIONAL = (
-    "latency_p50_s",
-    "latency_p95_s",
-    "latency_p99_s",
+    *_LATENCIES,
     "latency_std_s",
     "throughput_qps",
     "samples",

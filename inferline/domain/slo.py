@@ -39,7 +39,7 @@ class Slo:
     latency_ns
         End-to-end latency, in whole nanoseconds; at least 1.
     percentile
-        In (0, 100]; exact, so 99.9 means 999 of 1,000.
+        In (0, 100]; exact, so 99.9 means 999 of 1,000. A float counts as its shortest decimal text.
     """
 
     latency_ns: int
@@ -48,7 +48,9 @@ class Slo:
     def __post_init__(self) -> None:
         if not 1 <= self.latency_ns <= MAX_TIME_NS:
             raise ValueError(f"SLO latency_ns {self.latency_ns} is outside [1, 2**62]")
-        if not 0 < self.percentile <= 100:
+        # Untyped callers (notebooks) write 99.9: the double nearest to it lies above, and would add a rank.
+        object.__setattr__(self, "percentile", Decimal(str(self.percentile)))
+        if not (self.percentile.is_finite() and 0 < self.percentile <= 100):
             raise ValueError(f"SLO percentile {self.percentile} is outside (0, 100]")
 
     def allowance(self, count: int) -> int:

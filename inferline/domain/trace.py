@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ class Trace:
     arrival_ns
         int64 (n,), non-decreasing, n at least 1, each in [0, 2**62].
     duration_ns
-        Length of the trace; at least the last arrival.
+        Length of the trace; at least the last arrival, at most 2**62.
 
     Raises
     ------
@@ -38,9 +39,10 @@ class Trace:
         object.__setattr__(self, "arrival_ns", arrivals)
         if arrivals.ndim != 1 or arrivals.size == 0:
             raise ValueError("a trace needs at least one arrival")
-        if np.any(np.diff(arrivals) < 0):
+        # Compared, not subtracted: a difference of two 64-bit integers may wrap around.
+        if np.any(arrivals[1:] < arrivals[:-1]):
             raise ValueError("arrivals must not decrease")
-        if arrivals[0] < 0 or arrivals[-1] > MAX_TIME_NS or self.duration_ns < arrivals[-1]:
+        if arrivals[0] < 0 or not arrivals[-1] <= self.duration_ns <= MAX_TIME_NS:
             raise ValueError("arrivals lie in [0, duration], and the duration is at most 2**62 ns")
 
     def __len__(self) -> int:
@@ -53,19 +55,25 @@ class Trace:
 
     def peak_qps(self) -> int:
         """Return the queries in the busiest whole second, counted from second 0."""
-        return int(np.bincount(self.arrival_ns // NANO).max()) if self.arrival_ns[-1] < 10**15 else len(self)
+        # By the lengths of the runs: counting into one bin per second would not fit in memory for a long trace.
+        begins = np.flatnonzero(np.diff(self.arrival_ns // NANO, prepend=-1))
+        return int(np.diff(begins, append=len(self)).max())
 
     def first(self, share: float) -> Trace:
         """Return the first part of the trace's duration; ``share`` lies in (0, 1].
 
+        The cut is rounded to whole nanoseconds; an arrival at the cut belongs to `rest`.
+
         Raises
         ------
         ValueError
-            When that part holds no arrival.
+            When that part holds no arrival, or there is no such part.
         """
+        if not 0 < share <= 1:
+            raise ValueError(f"share {share} is outside (0, 1]")
         if share == 1.0:
             return self
-        duration_ns = int(self.duration_ns * share)
+        duration_ns = round(self.duration_ns * share)
         kept = int(np.searchsorted(self.arrival_ns, duration_ns, side="left"))
         return Trace(self.arrival_ns[:kept], duration_ns)
 
@@ -75,15 +83,25 @@ class Trace:
         Raises
         ------
         ValueError
-            When nothing is left.
+            When nothing is left, or there is no such part.
         """
-        cut_ns = int(self.duration_ns * share)
+        if not 0 < share <= 1:
+            raise ValueError(f"share {share} is outside (0, 1]")
+        cut_ns = round(self.duration_ns * share)
         start = int(np.searchsorted(self.arrival_ns, cut_ns, side="left"))
         return Trace(self.arrival_ns[start:] - cut_ns, self.duration_ns - cut_ns)
 
     def scaled(self, factor: float) -> Trace:
-        """Return the trace played ``factor`` times as fast (arrival times divided by it)."""
-        if not factor > 0:
-            raise ValueError(f"scale {factor} is not above 0")
+        """Return the trace played ``factor`` times as fast (arrival times divided by it).
+
+        Raises
+        ------
+        ValueError
+            When ``factor`` is not a finite number above 0, or the trace becomes longer than 2**62 ns.
+        """
+        if not 0 < factor < math.inf:
+            raise ValueError(f"scale {factor} is not a finite number above 0")
+        if self.duration_ns > MAX_TIME_NS * factor:
+            raise ValueError(f"scaled by {factor}, the trace is longer than 146 years (2**62 ns)")
         arrivals = np.rint(self.arrival_ns / factor).astype(np.int64)
         return Trace(arrivals, max(round(self.duration_ns / factor), int(arrivals[-1])))

@@ -7,16 +7,17 @@ here reads sorted streams and writes sorted streams: nothing is ever sorted.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from numba import njit, types
 
-from simulator.kernel.station import Ids, Instants
+from simulator.kernel.arrays import IDS, INSTANTS, READ_IDS, READ_INSTANTS, READ_MASK, WHOLE, Ids, Instants, Mask
 
-__all__ = ["count_late", "join_streams", "keep_taken", "note_finish"]
+__all__ = ["count_late", "join_streams", "keep_taken", "note_latency"]
+
+_MASK = types.Array(types.boolean, 1, "C")
 
 
-@njit(cache=True, nogil=True)
-def keep_taken(in_ns: Instants, in_id: Ids, taken: NDArray[np.bool_], out_ns: Instants, out_id: Ids) -> int:
+@njit(WHOLE(READ_INSTANTS, READ_IDS, READ_MASK, INSTANTS, IDS), cache=True, nogil=True)
+def keep_taken(in_ns: Instants, in_id: Ids, taken: Mask, out_ns: Instants, out_id: Ids) -> int:
     """Copy the part of a stream whose queries take the edge; return its length.
 
     Parameters
@@ -37,11 +38,12 @@ def keep_taken(in_ns: Instants, in_id: Ids, taken: NDArray[np.bool_], out_ns: In
     return kept
 
 
-@njit(cache=True, nogil=True)
+@njit(WHOLE(READ_INSTANTS, READ_IDS, READ_INSTANTS, READ_IDS, INSTANTS, IDS), cache=True, nogil=True)
 def join_streams(a_ns: Instants, a_id: Ids, b_ns: Instants, b_id: Ids, out_ns: Instants, out_id: Ids) -> int:
     """Merge two streams so that a query in both comes once, at its later instant; return the length.
 
-    A join of several parents is a fold of this over them. ``out_ns`` and ``out_id`` hold all queries of the trace.
+    A join of several parents is a fold of this over them. ``out_ns`` and ``out_id`` have room for every query of the
+    trace; what is written after the last entry that counts means nothing.
     """
     awaited = np.zeros(out_id.size, dtype=np.int8)
     for k in range(a_id.size):
@@ -56,24 +58,24 @@ def join_streams(a_ns: Instants, a_id: Ids, b_ns: Instants, b_id: Ids, out_ns: I
         else:
             now, query = b_ns[j], b_id[j]
             j += 1
+        # Written without branching, as in keep_taken. The last entry of all counts, so this stays inside.
+        out_ns[joined] = now
+        out_id[joined] = query
         awaited[query] -= 1
-        if awaited[query] == 0:
-            out_ns[joined] = now
-            out_id[joined] = query
-            joined += 1
+        joined += awaited[query] == 0
     return joined
 
 
-@njit(cache=True, nogil=True)
-def note_finish(in_ns: Instants, in_id: Ids, finish_ns: Instants) -> None:
-    """Raise ``finish_ns[query]`` to the instant at which the query leaves this station."""
+@njit(types.void(READ_INSTANTS, READ_IDS, READ_INSTANTS, INSTANTS), cache=True, nogil=True)
+def note_latency(in_ns: Instants, in_id: Ids, arrival_ns: Instants, latency_ns: Instants) -> None:
+    """Raise ``latency_ns[query]`` to the time from the query's arrival to its departure from this station."""
     for k in range(in_ns.size):
         query = in_id[k]
-        finish_ns[query] = max(finish_ns[query], in_ns[k])
+        latency_ns[query] = max(latency_ns[query], in_ns[k] - arrival_ns[query])
 
 
-@njit(cache=True, nogil=True)
-def count_late(in_ns: Instants, in_id: Ids, deadline_ns: Instants, late: NDArray[np.bool_]) -> int:
+@njit(WHOLE(READ_INSTANTS, READ_IDS, READ_INSTANTS, _MASK), cache=True, nogil=True)
+def count_late(in_ns: Instants, in_id: Ids, deadline_ns: Instants, late: Mask) -> int:
     """Mark the queries that leave after their deadline in ``late``, bool (queries,); return how many are new."""
     new = 0
     for k in range(in_ns.size):

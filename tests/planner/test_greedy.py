@@ -40,9 +40,9 @@ def one_stage(
 def walk(problem: Problem) -> tuple[list[tuple[str, tuple[str, int, int]]], Configuration | Infeasible]:
     steps = []
 
-    def observe(action, configuration):
-        chosen = configuration["s"]
-        steps.append((action, (chosen.hardware, chosen.max_batch, chosen.replicas)))
+    def observe(step):
+        chosen = step.configuration["s"]
+        steps.append((step.action, (chosen.hardware, chosen.max_batch, chosen.replicas)))
 
     return steps, greedy(Estimator(problem), observe)
 
@@ -159,7 +159,7 @@ def test_trying_actions_in_order_of_cost_equals_trying_all():
         if isinstance(start, Infeasible):
             continue
         path: list[Configuration] = []
-        minimise_cost(estimator, start, lambda _, configuration, path=path: path.append(configuration))
+        minimise_cost(estimator, start, lambda step, path=path: path.append(step.configuration))
         current = start
         for step in path:
             assert step == exhaustive_step(estimator, current)
