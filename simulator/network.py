@@ -45,7 +45,7 @@ class Station:
     name: str
     batch_latency_ns: Sequence[int]
     replicas: int = 1
-    parents: tuple[str, ...] = ()
+    parents: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.parents, str):

@@ -44,7 +44,7 @@ class Study:
     trace: Trace
     digests: Mapping[str, str]
 
-    def plan(self, planner: str = "greedy", *, time_limit_s: float = TIME_LIMIT_S) -> StudyPlan:
+    def plan(self, planner: str = "exact", *, time_limit_s: float = TIME_LIMIT_S) -> StudyPlan:
         """Find the cheapest configuration that meets the SLO.
 
         Parameters
@@ -89,7 +89,7 @@ class Study:
         }
         return _frame(rows, "baseline")
 
-    def compare(self, others: Mapping[str, Study | StudyPlan], planner: str = "greedy") -> pd.DataFrame:
+    def compare(self, others: Mapping[str, Study | StudyPlan], planner: str = "exact") -> pd.DataFrame:
         """Plan this study and others, and put their costs side by side; one row each, this one first.
 
         Parameters

@@ -234,14 +234,14 @@ def serve_unbatched(
     checked = deadline_ns.size > 0
     logged = log_first.size > 0
     run_start, late, out = 0, 0, 0
-    unordered, longest = False, np.int64(0)
+    unordered, short = False, False
     if out_ns.size < in_ns.size or out_id.size < in_ns.size:
         raise ValueError("the buffers are shorter than the arrivals")
     for k in range(in_ns.size):
         start = in_ns[k]
         if k >= replicas:
+            short |= out_ns[k - replicas] > start
             start = max(start, out_ns[k - replicas])
-            longest = max(longest, start - in_ns[k])
         now = start + service_ns
         query = in_id[k]
         if k > 0 and now != out_ns[k - 1]:
@@ -264,4 +264,4 @@ def serve_unbatched(
     if unordered:
         _order_run(out_id, run_start, out)
     state[TAKEN], state[EMITTED], state[BATCHES], state[BUSY_NS], state[LATE] = out, out, out, out * service_ns, late
-    state[LARGEST], state[SHORT] = min(out, 1), longest > 0
+    state[LARGEST], state[SHORT] = min(out, 1), short
