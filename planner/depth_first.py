@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferline.domain import Configuration, StageConfiguration
+from planner.estimator import Estimator
 from planner.problem import Option, Problem
 from planner.relaxation import Hardware, Relaxation, fewest_replicas
 from simulator.kernel.engine import Pool, Served, Stream, enter, feed, serve
@@ -22,6 +23,9 @@ Instants = NDArray[np.int64]
 Rank = tuple[int, ...]
 Choice = tuple[int, int]
 """Maximum batch size and replicas of one stage."""
+
+
+_CACHE_BYTES = 1 << 28
 
 
 class Interrupted(Exception):  # noqa: N818 - an ending, not an error
@@ -89,10 +93,16 @@ class Walk:
         Shared with the other threads.
     out_of_time
         Asked before every simulation.
+    survive
+        The SLO must also hold with this many replicas, or fewer, of any one stage gone.
     """
 
-    def __init__(self, problem: Problem, incumbent: Incumbent, out_of_time: Callable[[], bool]) -> None:
+    def __init__(
+        self, problem: Problem, incumbent: Incumbent, out_of_time: Callable[[], bool], survive: int = 0
+    ) -> None:
         self.problem = problem
+        self._survive = survive
+        self._estimator = Estimator(problem, threads=1, cache_bytes=_CACHE_BYTES, survive=survive)
         self.simulated = 0
         self._incumbent, self._out_of_time = incumbent, out_of_time
         self._pool = Pool(len(problem.trace))
@@ -167,40 +177,57 @@ class Walk:
     def _descend(self, place: int, choices: list[Choice], departures: list[Stream], cost_nano_usd: int) -> None:
         """Try every replica count and batch size of one stage, given those of the stages before it."""
         level = self._levels[place]
-        last = place == len(self._levels) - 1
-        price = level.option.price_nano_usd_per_hour
         fed_by = [(departures[parent], taken) for parent, taken in level.parents]
         arrivals = feed(fed_by, self._pool) if fed_by else self._entering
-        sizes = dict.fromkeys(reversed(level.option.batch_sizes), True)  # descending; those still worth trying
+        sizes = list(reversed(level.option.batch_sizes))  # descending; those still worth trying
         replicas = self._fewest(level, arrivals, place)
-        while replicas is not None and replicas <= self._most(level, choices, place):
-            spent = cost_nano_usd + replicas * price
+        most = self._most(level, choices, place)
+        while sizes and replicas is not None and replicas <= most:
+            spent = cost_nano_usd + replicas * level.option.price_nano_usd_per_hour
             if spent + level.rest_nano_usd > self._incumbent.within(self._rank):
                 break
-            largest = level.option.batch_sizes[-1] + 1
-            for size in list(sizes):
-                if size >= largest:
-                    continue  # no batch was ever larger: the same departures as the size before
-                served = self._serve(place, [*choices, (size, replicas)], arrivals)
-                if served is None:
-                    continue
-                largest = served.largest_batch
-                if not served.short:
-                    del sizes[size]  # more replicas give the same departures, for more money
-                here = [*choices, (size, replicas)]
-                if not last:
-                    self._descend(place + 1, here, [*departures, served.departures], spent)
-                elif self._in_time([*departures, served.departures]):
-                    self._incumbent.offer(self._configuration(here), self._rank)
-                if not level.shared:
-                    self._pool.give_back(served.departures)
-                if spent + level.rest_nano_usd > self._incumbent.within(self._rank):
-                    break
-            if not sizes:
-                break
+            self._try(place, choices, departures, arrivals, replicas, spent, sizes)
             replicas += 1
         if fed_by and all(arrivals is not stream for stream, _ in fed_by):
             self._pool.give_back(arrivals)
+
+    def _try(
+        self,
+        place: int,
+        choices: list[Choice],
+        departures: list[Stream],
+        arrivals: Stream,
+        replicas: int,
+        spent_nano_usd: int,
+        sizes: list[int],
+    ) -> None:
+        """Try every batch size of one stage with so many replicas; drop those that more replicas change nothing of.
+
+        Twins are skipped only when nothing has to be survived: they act the same on these arrivals, not on those that
+        come when a replica of an earlier stage is gone.
+        """
+        level = self._levels[place]
+        largest = sizes[0] + 1
+        for size in list(sizes):
+            if size >= largest and self._survive == 0:
+                continue  # no batch was ever larger: the same departures as the size before
+            here = [*choices, (size, replicas)]
+            runs = self._serve_with_losses(place, here, arrivals)
+            if runs is None:
+                continue
+            served = runs[0]
+            largest = served.largest_batch
+            if not served.short and self._survive == 0:
+                sizes.remove(size)  # more replicas give the same departures, for more money
+            if place + 1 < len(self._levels):
+                self._descend(place + 1, here, [*departures, served.departures], spent_nano_usd)
+            elif self._in_time([*departures, served.departures]):
+                self._offer(self._configuration(here))
+            if not level.shared:
+                for run in runs:
+                    self._pool.give_back(run.departures)
+            if spent_nano_usd + level.rest_nano_usd > self._incumbent.within(self._rank):
+                return
 
     def _fewest(self, level: _Level, arrivals: Stream, place: int) -> int | None:
         """Return the fewest replicas that the relaxation leaves on the real arrivals."""
@@ -208,14 +235,15 @@ class Walk:
             return level.fewest
         release_ns = np.empty(len(arrivals), dtype=np.int64)
         release_in_order(arrivals.instant_ns, arrivals.query_id, level.by_deadline, self._scratch_ns, release_ns)
-        return fewest_replicas(
+        left = fewest_replicas(
             release_ns,
             level.deadlines_in_order,
             level.option.latency_ns,
             self.problem.late_allowed,
             level.longest_ns,
-            range(level.fewest, level.most + 1),
+            range(level.fewest - self._survive, level.most - self._survive + 1),
         )
+        return None if left is None else left + self._survive
 
     def _most(self, level: _Level, choices: list[Choice], place: int) -> int:
         """Return the most replicas that the hardware's limit leaves, given the stages before."""
@@ -225,6 +253,26 @@ class Walk:
             return level.most
         used = sum(replicas for (_, replicas), other in zip(choices, self._hardware, strict=False) if other == unit)
         return min(level.most, limit - used)
+
+    def _offer(self, configuration: Configuration) -> None:
+        """Offer a configuration that meets the SLO, if it survives too."""
+        if self._survive == 0 or self._estimator.feasible(configuration):
+            self._incumbent.offer(configuration, self._rank)
+        self._estimator.trim()
+
+    def _serve_with_losses(self, place: int, choices: list[Choice], arrivals: Stream) -> list[Served] | None:
+        """Simulate one stage whole and with each number of lost replicas; None when too much is late in any run."""
+        size, replicas = choices[place]
+        runs: list[Served] = []
+        for lost in range(self._survive + 1):
+            run = self._serve(place, [*choices[:place], (size, replicas - lost)], arrivals)
+            if run is None:
+                if not self._levels[place].shared:
+                    for earlier in runs:
+                        self._pool.give_back(earlier.departures)
+                return None
+            runs.append(run)
+        return runs
 
     def _serve(self, place: int, choices: list[Choice], arrivals: Stream) -> Served | None:
         """Simulate one stage, or remember it when other branches of the pipeline share it; None: too much is late."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -40,17 +40,22 @@ class Estimator:
         Threads of `evaluate`; the simulation runs without Python's lock.
     cache_bytes
         Departures kept between two calls of `trim`.
+    survive
+        The SLO must also hold with this many replicas, or fewer, of any one stage gone.
 
     Attributes
     ----------
-    threads
+    threads, survive
         As given.
     simulated, reused
         Stations simulated so far, and stations whose departures were there already.
     """
 
-    def __init__(self, problem: Problem, *, threads: int = THREADS, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, problem: Problem, *, threads: int = THREADS, cache_bytes: int = CACHE_BYTES, survive: int = 0
+    ) -> None:
         self.problem = problem
+        self.survive = survive
         self.simulated = 0
         self.reused = 0
         self.threads = threads
@@ -78,10 +83,15 @@ class Estimator:
             work_ns = in_time * problem.options[stage][hardware].replica_time_ns(max_batch)
             # One part in 10^9 covers the rounding of the division; the bound stays sound.
             self._least_replicas[key] = max(1, math.ceil(work_ns * (1 - 1e-9) / span_ns)) if span_ns > 0 else 1
-        return self._least_replicas[key]
+        return self._least_replicas[key] + self.survive
 
     def feasible(self, configuration: Configuration) -> bool:
-        """Whether the configuration meets the SLO on the trace, limits and bounds aside."""
+        """Whether the configuration meets the SLO on the trace, and survives; limits and bounds aside."""
+        if any(stage.replicas <= self.survive for stage in configuration.values()):
+            return False
+        return self._meets(configuration) and all(map(self._meets, _losses(configuration, self.survive)))
+
+    def _meets(self, configuration: Configuration) -> bool:
         if configuration not in self._verdicts:
             self._verdicts[configuration] = self._judge(configuration)
         return self._verdicts[configuration]
@@ -107,7 +117,7 @@ class Estimator:
             for stage in self.problem.pipeline.stages
         }
         for name, chosen in configuration.items():
-            if chosen.replicas < self.least_replicas(name, chosen.hardware, chosen.max_batch):
+            if chosen.replicas < self.least_replicas(name, chosen.hardware, chosen.max_batch) - self.survive:
                 return False
         if any(prefix in self._hopeless for prefix in prefixes.values()):
             return False
@@ -159,6 +169,16 @@ class Estimator:
             count_late(departures[name].instant_ns, departures[name].query_id, self.problem.deadline_ns[name], late)
             for name in self._ends
         )
+
+
+def _losses(configuration: Configuration, survive: int) -> Iterator[Configuration]:
+    """Yield the configurations that are left when up to so many replicas of one stage are gone."""
+    for name, chosen in configuration.items():
+        for lost in range(1, survive + 1):
+            left = StageConfiguration(
+                hardware=chosen.hardware, max_batch=chosen.max_batch, replicas=chosen.replicas - lost
+            )
+            yield configuration.with_stage(name, left)
 
 
 def _lineages(problem: Problem) -> dict[str, tuple[str, ...]]:

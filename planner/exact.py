@@ -78,12 +78,14 @@ class _Search:
     ) -> None:
         self.problem = estimator.problem
         self.incumbent = Incumbent(self.problem, first)
-        self.relaxation = Relaxation(self.problem)
+        self.relaxation = Relaxation(self.problem, estimator.survive)
         self._until_s, self._clock = until_s, clock
         self._changed = threading.Condition()
         self._open: list[tuple[int, tuple[int, ...], Hardware]] = []
         self._walked: dict[int, int] = {}
-        self._walks = [Walk(self.problem, self.incumbent, self.out_of_time) for _ in range(estimator.threads)]
+        self._walks = [
+            Walk(self.problem, self.incumbent, self.out_of_time, estimator.survive) for _ in range(estimator.threads)
+        ]
         self.interrupted = False
         self._names = [tuple(self.problem.options[stage.name]) for stage in self.problem.pipeline.stages]
         self._push((None,) * len(self._names))

@@ -25,15 +25,15 @@ def _exact(estimator: Estimator, time_limit_s: float, observe: Observe | None) -
 
 
 def _greedy(estimator: Estimator, _: float, observe: Observe | None) -> Found | Infeasible:
-    return _bounded(estimator.problem, greedy(estimator, observe))
+    return _bounded(estimator, greedy(estimator, observe))
 
 
 def _coarse_mean(estimator: Estimator, _: float, observe: Observe | None) -> Found | Infeasible:
-    return _bounded(estimator.problem, _checked(estimator, "cg-mean", coarse(estimator.problem, "mean"), observe))
+    return _bounded(estimator, _checked(estimator, "cg-mean", coarse(estimator.problem, "mean"), observe))
 
 
 def _coarse_peak(estimator: Estimator, _: float, observe: Observe | None) -> Found | Infeasible:
-    return _bounded(estimator.problem, _checked(estimator, "cg-peak", coarse(estimator.problem, "peak"), observe))
+    return _bounded(estimator, _checked(estimator, "cg-peak", coarse(estimator.problem, "peak"), observe))
 
 
 Planner = Callable[[Estimator, float, Observe | None], Found | Infeasible]
@@ -47,7 +47,12 @@ TIME_LIMIT_S = 30.0
 
 
 def search(
-    problem: Problem, planner: str, *, time_limit_s: float = TIME_LIMIT_S, observe: Observe | None = None
+    problem: Problem,
+    planner: str,
+    *,
+    time_limit_s: float = TIME_LIMIT_S,
+    survive: int = 0,
+    observe: Observe | None = None,
 ) -> Found | Infeasible:
     """Run a planner on a problem.
 
@@ -59,10 +64,12 @@ def search(
         A name in `PLANNERS`.
     time_limit_s
         When the exact planner stops with the best so far and a bound.
+    survive
+        The SLO must also hold with this many replicas, or fewer, of any one stage gone.
     observe
         Told of every step of the search.
     """
-    return PLANNERS[planner](Estimator(problem), time_limit_s, observe)
+    return PLANNERS[planner](Estimator(problem, survive=survive), time_limit_s, observe)
 
 
 def make_plan(
@@ -71,24 +78,26 @@ def make_plan(
     inputs: Mapping[str, str],
     *,
     time_limit_s: float = TIME_LIMIT_S,
+    survive: int = 0,
     observe: Observe | None = None,
 ) -> Plan | Infeasible:
     """Plan a problem: `search`, and `plan_of` what it finds."""
-    answer = search(problem, planner, time_limit_s=time_limit_s, observe=observe)
-    return answer if isinstance(answer, Infeasible) else plan_of(problem, answer, planner, inputs)
+    answer = search(problem, planner, time_limit_s=time_limit_s, survive=survive, observe=observe)
+    return answer if isinstance(answer, Infeasible) else plan_of(problem, answer, planner, inputs, survive)
 
 
-def _bounded(problem: Problem, answer: Configuration | Infeasible) -> Found | Infeasible:
+def _bounded(estimator: Estimator, answer: Configuration | Infeasible) -> Found | Infeasible:
     """Put the bound of the relaxation beside the answer of a planner that proves nothing itself."""
     if isinstance(answer, Infeasible):
         return answer
-    bound = Relaxation(problem).bound_nano_usd_per_hour((None,) * len(problem.options))
+    problem = estimator.problem
+    bound = Relaxation(problem, estimator.survive).bound_nano_usd_per_hour((None,) * len(problem.options))
     cost = answer.cost_nano_usd_per_hour(problem.pipeline)
     # A relaxation that nothing meets would have refuted the answer.
     return Found(configuration=answer, lower_bound_nano_usd_per_hour=min(cost, bound or 0))
 
 
-def plan_of(problem: Problem, found: Found, planner: str, inputs: Mapping[str, str]) -> Plan:
+def plan_of(problem: Problem, found: Found, planner: str, inputs: Mapping[str, str], survive: int = 0) -> Plan:
     """Return the plan that a planner's answer makes, with its prediction and traffic envelope.
 
     Parameters
@@ -97,6 +106,8 @@ def plan_of(problem: Problem, found: Found, planner: str, inputs: Mapping[str, s
         What was planned, the answer, and the name of the planner.
     inputs
         SHA-256 of the files that the problem came from.
+    survive
+        Replicas of any one stage that may be gone.
     """
     pipeline = problem.pipeline
     configuration, bound = found.configuration, found.lower_bound_nano_usd_per_hour
@@ -105,6 +116,7 @@ def plan_of(problem: Problem, found: Found, planner: str, inputs: Mapping[str, s
         pipeline=pipeline.name,
         status="optimal" if bound >= cost else "feasible",
         planner=planner,
+        survive=survive,
         slo=pipeline.slo,
         models=MappingProxyType({stage.name: stage.model for stage in pipeline.stages}),
         configuration=configuration,

@@ -95,10 +95,13 @@ class Relaxation:
     ----------
     problem
         What is planned.
+    survive
+        So many replicas must be dispensable: what is left of them is held against the relaxation.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, survive: int = 0) -> None:
         self.problem = problem
+        self.survive = survive
         self._stages = problem.pipeline.stages
         self._number = {stage.name: place for place, stage in enumerate(self._stages)}
         self._related = self._relatives()
@@ -117,14 +120,15 @@ class Relaxation:
             declared = self._stages[stage]
             limit = self.problem.pipeline.unit(hardware).limit
             most = declared.max_replicas if limit is None else min(declared.max_replicas, limit)
-            self._fewest[key] = fewest_replicas(
+            left = fewest_replicas(
                 windows.release_ns,
                 windows.deadline_ns,
                 self.problem.options[declared.name][hardware].latency_ns,
                 self.problem.late_allowed,
                 windows.longest_ns,
-                range(declared.min_replicas, most + 1),
+                range(max(1, declared.min_replicas - self.survive), most - self.survive + 1),
             )
+            self._fewest[key] = None if left is None else left + self.survive
         return self._fewest[key]
 
     def bound_nano_usd_per_hour(self, chosen: Hardware) -> int | None:

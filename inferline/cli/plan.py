@@ -17,7 +17,7 @@ from inferline.domain import Pipeline, Plan
 from inferline.errors import InfeasibleError
 from inferline.files import load, write_plan
 from inferline.units import format_duration, format_usd
-from planner import PLANNERS, TIME_LIMIT_S, Baseline, Infeasible, Step, baselines, plan_of, pose, search
+from planner import PLANNERS, TIME_LIMIT_S, Baseline, Infeasible, Step, baselines, make_plan, plan_of, pose, search
 
 __all__ = ["command"]
 
@@ -40,6 +40,13 @@ __all__ = ["command"]
     metavar="S",
     help="When exact stops, with the best plan so far and its gap. So does ctrl-C.",
 )
+@click.option(
+    "--survive",
+    type=click.IntRange(0, 10),
+    default=0,
+    metavar="N",
+    help="The SLO must hold with any N replicas of any one stage gone.",
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="plan.json", help="Write the plan to this file.")
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="report.html", help="Write a report to this file, as HTML."
@@ -51,6 +58,7 @@ def command(
     pipeline: Path,
     planner: str,
     time_limit_s: float,
+    survive: int,
     out: Path | None,
     report: Path | None,
     form: str,
@@ -75,13 +83,18 @@ def command(
             problem,
             planner,
             time_limit_s=time_limit_s,
+            survive=survive,
             observe=lambda step: tell(f"{planner}: {_progress(inputs.pipeline, step)}"),
         )
         if isinstance(found, Infeasible):
             if form == "json":
                 click.echo(json.dumps(_refusal(inputs.pipeline, found), indent=2))
             raise InfeasibleError(found.sentence(problem))
-        answer = plan_of(problem, found, planner, inputs.digests)
+        answer = plan_of(problem, found, planner, inputs.digests, survive)
+        bare = None
+        if survive and form == "table":
+            tell(f"{planner}: the same without --survive, to price it")
+            bare = make_plan(problem, planner, inputs.digests, time_limit_s=time_limit_s)
         tell("simulating the coarse-grained baselines")
         compared = baselines(problem) if form == "table" or report is not None else ()
         document = write_plan(answer)
@@ -97,7 +110,7 @@ def command(
             [
                 stage_table(inputs.pipeline, answer.configuration, answer.predicted),
                 f"{latency_line(answer.slo, answer.predicted)}\n{_cost_line(answer)}",
-                _comparison(answer, compared),
+                _comparison(answer, compared, None if isinstance(bare, Infeasible) else bare),
             ]
         )
     if found.interrupted:
@@ -136,8 +149,8 @@ def _cost_line(plan: Plan) -> str:
     return f"cost     {cost}/h (no plan can cost less than {bound}/h: gap {share(plan.gap)})"
 
 
-def _comparison(plan: Plan, compared: tuple[Baseline, ...]) -> Table:
-    """Return the plan beside coarse-grained provisioning: cost and miss rate together."""
+def _comparison(plan: Plan, compared: tuple[Baseline, ...], bare: Plan | None) -> Table:
+    """Return the plan beside coarse-grained provisioning, and beside itself without spare replicas."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", "$/h", "vs this plan", "late", f"P{plan.slo.percentile}"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
@@ -152,6 +165,13 @@ def _comparison(plan: Plan, compared: tuple[Baseline, ...]) -> Table:
         plan.predicted.miss_rate,
         plan.predicted.at_slo_percentile_s,
     )
+    if bare is not None:
+        row(
+            f"without --survive {plan.survive}",
+            bare.cost_nano_usd_per_hour,
+            bare.predicted.miss_rate,
+            bare.predicted.at_slo_percentile_s,
+        )
     for each in compared:
         row(each.name, each.cost_nano_usd_per_hour, each.predicted.miss_rate, each.predicted.at_slo_percentile_s)
     return table

@@ -117,6 +117,8 @@ class Plan:
         What the simulator expects.
     envelope
         Traffic envelope of the trace that was planned from.
+    survive
+        The SLO also holds with this many replicas of any one stage gone.
     inputs
         SHA-256 of the files that went in, by ``pipeline_sha256``, ``profiles_sha256``, ``trace_sha256``.
     """
@@ -132,6 +134,7 @@ class Plan:
     predicted: Prediction
     envelope: Envelope
     inputs: Mapping[str, str]
+    survive: int = 0
 
     @property
     def gap(self) -> float:

@@ -100,6 +100,7 @@ class PlanDocument(ConfigurationDocument):
     cost_usd_per_hour: Dollars = Field(description="the cost in dollars per hour")
     lower_bound_usd_per_hour: Dollars = Field(description="a cost that no configuration can go below")
     planner: Name = Field(description="the planner that found it")
+    survive: Count = Field(0, description="replicas of any one stage that may be gone")
     slo: PlannedSloDocument = Field(description="what was planned for")
     predicted: PredictedDocument = Field(description="what the simulator expects")
     envelope: EnvelopeDocument = Field(description="the traffic envelope")

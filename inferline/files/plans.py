@@ -53,6 +53,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "lower_bound_usd_per_hour": plan.lower_bound_nano_usd_per_hour / NANO,
         "gap": float(plan.gap),
         "planner": plan.planner,
+        **({"survive": plan.survive} if plan.survive else {}),
         "slo": {
             "latency_s": plan.slo.latency_ns / NANO,
             "percentile": int(percentile) if percentile == int(percentile) else float(percentile),
@@ -124,6 +125,7 @@ def read_plan(path: str | os.PathLike[str], pipeline: Pipeline) -> Plan:
         pipeline=checked.pipeline,
         status=checked.status,
         planner=checked.planner,
+        survive=checked.survive,
         slo=Slo(latency_ns=_nano(latency_s), percentile=exact_percentile(checked.slo.percentile)),
         models={name: stage.model for name, stage in checked.stages.items()},
         configuration=_configuration(checked, pipeline),

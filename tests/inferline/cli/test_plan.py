@@ -86,6 +86,23 @@ def test_baselines_are_planners(run, planner):
     assert planner in ended.out + ended.err
 
 
+def test_survive_is_priced_beside_the_plan_without_it(run, folder):
+    bare = json.loads(run("plan", "pipeline.yaml", "--format", "json").out)
+    assert "survive" not in bare
+    ended = run("plan", "pipeline.yaml", "--survive", "1", "--out", "plan.json")
+    assert ended.code == 0
+    assert "without --survive 1" in ended.out
+    plan = json.loads((folder / "plan.json").read_text())
+    assert (plan["survive"], plan["status"]) == (1, "optimal")
+    assert plan["cost_usd_per_hour"] > bare["cost_usd_per_hour"]
+    for stage in plan["stages"].values():
+        stage["replicas"] -= 1
+        (folder / "weak.json").write_text(json.dumps(plan))
+        weak = json.loads(run("simulate", "pipeline.yaml", "--plan", "weak.json", "--format", "json").out)
+        assert weak["slo_met"]
+        stage["replicas"] += 1
+
+
 def test_help_carries_an_example(run):
     for verb in ("plan", "simulate", "schema"):
         ended = run(verb, "--help")
