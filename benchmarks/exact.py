@@ -81,7 +81,7 @@ def instance(seed: int, stages: int, cv2: float, *, queries: int = 10_000, sizes
         hardware=units,
         seed=seed,
     )
-    return pose(pipeline, profiles, gamma_trace(rate_qps, cv2, queries=queries, seed=seed))
+    return pose(pipeline, profiles, gamma_trace(rate=rate_qps, cv2=cv2, queries=queries, seed=seed))
 
 
 def _parents(rng: np.random.Generator, stage: int) -> tuple[Edge, ...]:

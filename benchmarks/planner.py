@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from inferline.units import format_duration
 from planner import Estimator, Infeasible, baselines, greedy, measure, pose, search
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-BEGIN = "<!-- begin: python -m benchmarks.planner --write README.md -->"
+SHOWN = "examples/social-media/pipeline.yaml"
 END = "<!-- end -->"
 
 
@@ -53,9 +55,9 @@ class Row:
     peak_late: float
 
 
-def command_s(pipeline_file: Path, planner: str, runs: int) -> float:
+def command_s(arguments: list[str], runs: int) -> float:
     """Return the median seconds of the whole process; the first run may still compile and does not count."""
-    command = [sys.executable, "-m", "inferline", "plan", str(pipeline_file), "--planner", planner]
+    command = [sys.executable, "-m", "inferline", *arguments]
     times = []
     for _ in range(runs + 1):
         start = time.perf_counter()
@@ -80,8 +82,8 @@ def measured(pipeline_file: Path, runs: int) -> Row:
         stages=len(inputs.pipeline.stages),
         queries=len(inputs.trace),
         slo=f"{format_duration(slo.latency_ns)} at P{slo.percentile}",
-        greedy_command_s=command_s(pipeline_file, "greedy", runs),
-        exact_command_s=command_s(pipeline_file, "exact", runs),
+        greedy_command_s=command_s(["plan", str(pipeline_file), "--planner", "greedy"], runs),
+        exact_command_s=command_s(["plan", str(pipeline_file)], runs),
         simulated=estimator.simulated,
         reused=estimator.reused,
         cost=cost / 1e9,
@@ -117,7 +119,7 @@ def cost_table(rows: list[Row]) -> str:
 def time_table(rows: list[Row]) -> str:
     """Return time and simulations spent, as Markdown."""
     lines = [
-        "| example | `inferline plan`, whole process | with `--planner greedy` | greedy: stations simulated | reused |",
+        "| example | `inferline plan`, whole process | `--planner greedy` | greedy: stations simulated | reused |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     lines += [
@@ -128,11 +130,35 @@ def time_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_between_marks(path: Path, text: str) -> None:
-    """Replace what stands between the marks of a file."""
-    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+def small_times(runs: int) -> str:
+    """Return the seconds of the help, and of a plan from 10,000 queries: a quarter of the tf-cascade example."""
+    source = EXAMPLES / "tf-cascade" / "pipeline.yaml"
+    text = source.read_text(encoding="utf-8").replace("workload:", "workload:\n  sample: 25%")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(EXAMPLES / "traces", Path(folder) / "traces")
+        shutil.copytree(source.parent, Path(folder) / "quarter")
+        pipeline_file = Path(folder) / "quarter" / "pipeline.yaml"
+        pipeline_file.write_text(text, encoding="utf-8")
+        queries = len(load(pipeline_file).trace)
+        plan_s = command_s(["plan", str(pipeline_file)], runs)
+    help_s = command_s(["--help"], runs)
+    return f"`inferline --help` takes {help_s:.2f} s, a plan from {queries:,} queries {plan_s:.2f} s."
+
+
+def shown_output() -> str:
+    """Return what the command prints for the example that the README shows."""
+    command = [sys.executable, "-m", "inferline", "plan", SHOWN]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=EXAMPLES.parent)
+    return f"```\n$ inferline plan {SHOWN}\n{ended.stdout.rstrip()}\n```"
+
+
+def between_marks(document: str, command: str, text: str) -> str:
+    """Return a document with the text between the marks that name the command."""
+    begin = f"<!-- begin: {command} -->"
+    before, found, rest = document.partition(begin)
+    if not found:
+        raise SystemExit(f"no {begin} in the file")
+    return f"{before}{begin}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:
@@ -143,12 +169,18 @@ def main() -> None:
     options.add_argument("--write", type=Path, metavar="README.md")
     chosen = options.parse_args()
     rows = [measured(path, chosen.runs) for path in sorted(EXAMPLES.glob("*/pipeline.yaml"))]
+    text = f"{cost_table(rows)}\n\n{time_table(rows)}\n\n{small_times(chosen.runs)}"
     if chosen.format == "json":
         print(json.dumps([asdict(row) for row in rows], indent=2))
     else:
-        print(f"{cost_table(rows)}\n\n{time_table(rows)}")
+        print(text)
     if chosen.write is not None:
-        write_between_marks(chosen.write, f"{cost_table(rows)}\n\n{time_table(rows)}")
+        document = chosen.write.read_text(encoding="utf-8")
+        document = between_marks(document, f"inferline plan {SHOWN}", shown_output())
+        document = between_marks(
+            document, "python -m benchmarks.planner", f"{cost_table(rows)}\n\n{time_table(rows)}"
+        )
+        chosen.write.write_text(document, encoding="utf-8")
 
 
 if __name__ == "__main__":

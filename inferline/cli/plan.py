@@ -12,7 +12,7 @@ from inferline.cli.failures import INTERRUPTED
 from inferline.cli.outputs import FORMAT, Seconds, write_text
 from inferline.cli.progress import working
 from inferline.cli.report import check_clients, write_report
-from inferline.cli.tables import latency_line, print_tables, share, stage_table
+from inferline.cli.tables import latency_line, print_tables, share, stage_tables
 from inferline.domain import Pipeline, Plan
 from inferline.errors import InfeasibleError
 from inferline.files import load, write_plan
@@ -108,7 +108,7 @@ def command(
     else:
         print_tables(
             [
-                stage_table(inputs.pipeline, answer.configuration, answer.predicted),
+                *stage_tables(inputs.pipeline, answer.configuration, answer.predicted),
                 f"{latency_line(answer.slo, answer.predicted)}\n{_cost_line(answer)}",
                 _comparison(answer, compared, None if isinstance(bare, Infeasible) else bare),
             ]

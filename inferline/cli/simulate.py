@@ -10,7 +10,7 @@ import click
 
 from inferline.cli.outputs import FORMAT, write_text
 from inferline.cli.progress import working
-from inferline.cli.tables import latency_line, print_tables, stage_table
+from inferline.cli.tables import latency_line, print_tables, stage_tables
 from inferline.files import load, prediction_document, read_configuration
 from inferline.units import format_usd
 from planner import pose, predict
@@ -66,7 +66,7 @@ def command(
     cost = configuration.cost_nano_usd_per_hour(inputs.pipeline)
     print_tables(
         [
-            stage_table(inputs.pipeline, configuration, predicted),
+            *stage_tables(inputs.pipeline, configuration, predicted),
             f"{latency_line(inputs.pipeline.slo, predicted)}\ncost     {format_usd(cost)}/h",
         ]
     )

@@ -10,7 +10,7 @@ from rich.table import Table
 from inferline.domain import Configuration, Pipeline, Prediction, Slo
 from inferline.units import NANO, format_duration, format_usd
 
-__all__ = ["latency_line", "print_tables", "share", "stage_table"]
+__all__ = ["latency_line", "print_tables", "share", "stage_tables"]
 
 
 def share(ratio: float, digits: int = 1) -> str:
@@ -27,18 +27,16 @@ def share(ratio: float, digits: int = 1) -> str:
     return f"{ratio * 100:.{digits}f}%"
 
 
-def stage_table(pipeline: Pipeline, configuration: Configuration, predicted: Prediction) -> Table:
-    """Return one row per stage: configuration, cost, load, times and what it spends of the SLO."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("stage", overflow="fold")
-    for name in ("hardware", "replicas", "batch", "$/h", "util", "mean batch"):
-        table.add_column(name, justify="left" if name == "hardware" else "right", no_wrap=name != "hardware")
-    for name in ("wait mean/P99", "service mean/P99", "of SLO: wait+service"):
-        table.add_column(name, justify="right", no_wrap=True)
+def stage_tables(pipeline: Pipeline, configuration: Configuration, predicted: Prediction) -> list[Table]:
+    """Return what each stage runs and how busy it is, and where the latency goes: means and P99 of waiting and service,
+    and the shares of the SLO that the slowest queries spend on them. Both fit into 80 columns.
+    """
+    runs = _table("stage", "hardware", "replicas", "max batch", "$/h", "utilisation", "mean batch")
+    times = _table("stage", "wait", "P99", "service", "P99", "wait/SLO", "service/SLO")
     for stage in pipeline.stages:
         chosen, seen = configuration[stage.name], predicted.stages[stage.name]
         price = pipeline.unit(chosen.hardware).price_nano_usd_per_hour * chosen.replicas
-        table.add_row(
+        runs.add_row(
             stage.name,
             chosen.hardware,
             str(chosen.replicas),
@@ -46,10 +44,21 @@ def stage_table(pipeline: Pipeline, configuration: Configuration, predicted: Pre
             format_usd(price),
             share(seen.utilisation, 0),
             f"{seen.mean_batch:.1f}",
-            _pair(seen.wait_mean_s, seen.wait_p99_s),
-            _pair(seen.service_mean_s, seen.service_p99_s),
-            f"{share(seen.budget_wait, 0)} + {share(seen.budget_service, 0)}",
         )
+        seconds = (seen.wait_mean_s, seen.wait_p99_s, seen.service_mean_s, seen.service_p99_s)
+        budget = (seen.budget_wait, seen.budget_service)
+        times.add_row(
+            stage.name, *(format_duration(each * NANO) for each in seconds), *(share(each, 0) for each in budget)
+        )
+    return [runs, times]
+
+
+def _table(first: str, *others: str) -> Table:
+    """Return a table without lines: texts to the left, numbers to the right, and the first column never cut off."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, overflow="fold", min_width=12)
+    for name in others:
+        table.add_column(name, justify="left" if name == "hardware" else "right")
     return table
 
 
@@ -78,7 +87,3 @@ def print_tables(parts: Sequence[Table | str]) -> None:
         if place:
             console.print()
         console.print(part, markup=False) if isinstance(part, str) else console.print(part)
-
-
-def _pair(mean_s: float, p99_s: float) -> str:
-    return f"{format_duration(mean_s * NANO)} / {format_duration(p99_s * NANO)}"
