@@ -43,7 +43,10 @@ class Row:
 
 
 def instance(seed: int, stages: int, cv2: float, *, queries: int = 10_000, sizes: tuple[int, ...] = SIZES) -> Problem:
-    """Draw a pipeline: each stage needs about 0.3 to 3 replicas of middling hardware at batch 1."""
+    """Draw a pipeline whose stages need about 0.3 to 3 replicas of middling hardware at batch 1.
+
+    They need less when they are more than 3, so that most optima have at most 15 replicas.
+    """
     rng = np.random.default_rng((seed, stages, int(cv2 * 10)))
     speed = (1.0, 3.0, 7.0, 18.0)
     prices = np.array([0.05, 0.3, 0.8, 2.5]) * rng.uniform(0.7, 1.4, 4)
@@ -54,7 +57,7 @@ def instance(seed: int, stages: int, cv2: float, *, queries: int = 10_000, sizes
     rate_qps = float(rng.uniform(50, 400))
     made, profiles, fastest_s = [], {}, 0.0
     for s in range(stages):
-        batch_1_s = float(rng.uniform(0.3, 3.0)) / rate_qps
+        batch_1_s = float(rng.uniform(0.3, 3.0)) * min(1.0, 3 / stages) / rate_qps
         for k, unit in enumerate(units):
             each_s = batch_1_s * 7 / (speed[k] * rng.uniform(0.6, 1.6))
             repeated = min(1.0, (0.9, 0.75, 0.4, 0.25)[k] * rng.uniform(0.7, 1.2))

@@ -28,8 +28,10 @@ def share(ratio: float, digits: int = 1) -> str:
 
 
 def stage_tables(pipeline: Pipeline, configuration: Configuration, predicted: Prediction) -> list[Table]:
-    """Return what each stage runs and how busy it is, and where the latency goes: means and P99 of waiting and service,
-    and the shares of the SLO that the slowest queries spend on them. Both fit into 80 columns.
+    """Return what each stage runs and how busy it is, and where the latency goes; both fit into 80 columns.
+
+    The second table has mean and P99 of waiting and service, and the shares of the SLO's latency that the slowest
+    queries spend on them.
     """
     runs = _table("stage", "hardware", "replicas", "max batch", "$/h", "utilisation", "mean batch")
     times = _table("stage", "wait", "P99", "service", "P99", "wait/SLO", "service/SLO")

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inferline.files.inputs import Inputs, load
-    from inferline.files.pipeline import PipelineFile, read_pipeline, schema
-    from inferline.files.plans import plan_document, prediction_document, read_configuration, read_plan, write_plan
-    from inferline.files.profiles import ProfileTable, read_profile_table, read_profiles, write_profiles
-    from inferline.files.traces import read_trace
-    from inferline.files.workload import Generate, Workload
+    from inferline.files.pipeline_file.pipeline import PipelineFile, read_pipeline, schema
+    from inferline.files.pipeline_file.workload import Generate, Workload
+    from inferline.files.plan_file.plans import (
+        plan_document,
+        prediction_document,
+        read_configuration,
+        read_plan,
+        write_plan,
+    )
+    from inferline.files.profile_file.profiles import ProfileTable, read_profile_table, read_profiles, write_profiles
+    from inferline.files.trace_file.traces import read_trace
 
 __all__ = [
     "Generate",
@@ -38,11 +44,11 @@ __all__ = [
 
 _HOME = {
     "inputs": ("Inputs", "load"),
-    "pipeline": ("PipelineFile", "read_pipeline", "schema"),
-    "plans": ("plan_document", "prediction_document", "read_configuration", "read_plan", "write_plan"),
-    "profiles": ("ProfileTable", "read_profile_table", "read_profiles", "write_profiles"),
-    "traces": ("read_trace",),
-    "workload": ("Generate", "Workload"),
+    "pipeline_file.pipeline": ("PipelineFile", "read_pipeline", "schema"),
+    "plan_file.plans": ("plan_document", "prediction_document", "read_configuration", "read_plan", "write_plan"),
+    "profile_file.profiles": ("ProfileTable", "read_profile_table", "read_profiles", "write_profiles"),
+    "trace_file.traces": ("read_trace",),
+    "pipeline_file.workload": ("Generate", "Workload"),
 }
 _MODULE = {name: f"{__name__}.{module}" for module, names in _HOME.items() for name in names}
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from inferline.errors import Fault, InputError
-from inferline.files.key_path import ABSENT, KeyPath, child, key_path
+from inferline.files.documents.key_path import ABSENT, KeyPath, child, key_path
 
 __all__ = ["MOST_FAULTS", "DocumentFaults", "attempt", "cut"]
 

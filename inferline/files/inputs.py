@@ -14,13 +14,13 @@ from inferline.domain import Pipeline, Profile, Trace
 from inferline.domain.arrivals import PerSecondCounts
 from inferline.errors import Fault, InputError
 from inferline.files.contents import read_bytes
-from inferline.files.coverage import check_conditions, check_coverage, declared_space
 from inferline.files.faults import attempt
 from inferline.files.limits import MAX_TRACE_BYTES
-from inferline.files.pipeline import PipelineDraft, draft_pipeline
-from inferline.files.profiles import Key, ProfileTable, read_profile_table
-from inferline.files.traces import parse_trace
-from inferline.files.workload import Workload, generated, prepared, spread
+from inferline.files.pipeline_file.coverage import check_conditions, check_coverage, declared_space
+from inferline.files.pipeline_file.pipeline import PipelineDraft, draft_pipeline
+from inferline.files.pipeline_file.workload import Workload, generated, prepared, spread
+from inferline.files.profile_file.profiles import Key, ProfileTable, read_profile_table
+from inferline.files.trace_file.traces import parse_trace
 
 __all__ = ["Inputs", "load"]
 

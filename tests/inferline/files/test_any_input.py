@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from inferline.errors import InputError
 from inferline.files import load, read_configuration, read_pipeline, read_profiles, schema
-from inferline.files.yaml_document import parse_yaml
+from inferline.files.documents.yaml_document import parse_yaml
 
 PROFILES = "model,hardware,batch_size,latency_mean_s\na,c,1,0.1\na,g,4,0.2\nb,c,2,0.05\n"
 PIPELINE = """\

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from inferline.files import load, schema
-from inferline.files.yaml_document import parse_yaml
+from inferline.files.documents.yaml_document import parse_yaml
 
 TABLE = Path(__file__).with_name("broken_pipelines.txt")
 ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}

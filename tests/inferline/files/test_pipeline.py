@@ -11,8 +11,8 @@ import pytest
 from inferline.domain import SERVICE_TIMES, Edge, Hardware, Slo, Stage
 from inferline.domain.arrivals import GENERATORS, SPREADS
 from inferline.files import Generate, Workload, read_pipeline
-from inferline.files.generators import GENERAL_KEYS, accepted_keys
-from inferline.files.pipeline_structure import GenerateDocument, PlannerDocument, WorkloadDocument
+from inferline.files.pipeline_file.generators import GENERAL_KEYS, accepted_keys
+from inferline.files.pipeline_file.pipeline_structure import GenerateDocument, PlannerDocument, WorkloadDocument
 
 
 def test_the_example_of_the_contract(folder, example):

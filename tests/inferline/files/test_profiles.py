@@ -207,7 +207,7 @@ def test_damaged_parquet(folder, faults_of):
 
 def test_parquet_without_its_client(table, monkeypatch, faults_of):
     write_profiles("profiles.parquet", table)
-    monkeypatch.delitem(sys.modules, "inferline.files.parquet")
+    monkeypatch.delitem(sys.modules, "inferline.files.profile_file.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert faults_of(lambda: read_profiles("profiles.parquet")) == [
         "Parquet files need PyArrow; install inferline[parquet], or use CSV"

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from inferline.files import read_pipeline, schema
-from inferline.files.yaml_document import parse_yaml
+from inferline.files.documents.yaml_document import parse_yaml
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*/pipeline.yaml"))
 VARIANTS = {

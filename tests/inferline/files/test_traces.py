@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from inferline.domain import Trace
 from inferline.domain.arrivals import PerSecondCounts
 from inferline.errors import InputError
-from inferline.files import read_trace, traces
-from inferline.files.trace_columns import ArrivalTimes, RequestsPerSecond, take
+from inferline.files import read_trace
+from inferline.files.trace_file import traces
+from inferline.files.trace_file.trace_columns import ArrivalTimes, RequestsPerSecond, take
 from inferline.units import MAX_TIME_NS
 
 

@@ -8,7 +8,7 @@ import pytest
 from inferline.domain import Trace
 from inferline.domain.arrivals import PerSecondCounts
 from inferline.files import Workload
-from inferline.files.workload import Generate, generated, prepared
+from inferline.files.pipeline_file.workload import Generate, generated, prepared
 
 FILES = {"file": "pipeline.yaml", "source_file": "trace.csv"}
 SECOND = 10**9
@@ -123,7 +123,7 @@ def test_what_cannot_be_planned_from(faults_of, source, workload, expected):
 
 
 def test_arrival_times_into_one_second(faults_of, monkeypatch):
-    monkeypatch.setattr("inferline.files.workload.MAX_RATE_QPS", 3)
+    monkeypatch.setattr("inferline.files.pipeline_file.workload.MAX_RATE_QPS", 3)
     workload = Workload(scale=10.0)
     assert faults_of(lambda: prepared(arrivals(1, 2, 3, 4), workload, **FILES)) == [
         "pipeline.yaml: workload.scale: 4 queries in the busiest second are too many; at most 3 are accepted"

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from inferline.errors import InputError
-from inferline.files import read_pipeline, yaml_document
-from inferline.files.yaml_document import MAX_DEPTH, MAX_NODES, parse_yaml
+from inferline.files import read_pipeline
+from inferline.files.documents import yaml_document
+from inferline.files.documents.yaml_document import MAX_DEPTH, MAX_NODES, parse_yaml
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n"

@@ -12,16 +12,16 @@ from typing import Any
 from inferline.domain import Edge, Hardware, Pipeline, Slo, Stage
 from inferline.errors import Fault, InputError
 from inferline.files.contents import read_bytes, utf8
+from inferline.files.documents.fields import exact_percentile
+from inferline.files.documents.structure import check_structure
+from inferline.files.documents.yaml_document import parse_yaml
 from inferline.files.faults import DocumentFaults
-from inferline.files.fields import exact_percentile
-from inferline.files.graph_checks import check_graph
 from inferline.files.limits import MAX_PIPELINE_BYTES
-from inferline.files.outline import Outline, as_mapping
-from inferline.files.pipeline_structure import PipelineDocument, StageDocument, WorkloadDocument
-from inferline.files.structure import check_structure
-from inferline.files.workload import Workload
-from inferline.files.workload_checks import check_models, check_profile_list, check_workload
-from inferline.files.yaml_document import parse_yaml
+from inferline.files.pipeline_file.graph_checks import check_graph
+from inferline.files.pipeline_file.outline import Outline, as_mapping
+from inferline.files.pipeline_file.pipeline_structure import PipelineDocument, StageDocument, WorkloadDocument
+from inferline.files.pipeline_file.workload import Workload
+from inferline.files.pipeline_file.workload_checks import check_models, check_profile_list, check_workload
 
 __all__ = ["PipelineDraft", "PipelineFile", "draft_pipeline", "read_pipeline", "schema"]
 

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from inferline.domain.pipeline import find_cycle
+from inferline.files.documents.key_path import KeyPath
 from inferline.files.faults import DocumentFaults
-from inferline.files.key_path import KeyPath
-from inferline.files.outline import EdgeOutline, Outline, StageOutline, as_number
+from inferline.files.pipeline_file.outline import EdgeOutline, Outline, StageOutline, as_number
 from inferline.files.wording import either, listed, shown, suggestion
 
 __all__ = ["check_graph"]

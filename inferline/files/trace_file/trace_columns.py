@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inferline.domain import Trace
 from inferline.domain.arrivals import PerSecondCounts
 from inferline.errors import Fault
-from inferline.files.scalars import decimal
+from inferline.files.documents.scalars import decimal
 from inferline.files.wording import shown
 from inferline.units import MAX_TIME_NS, NANO
 

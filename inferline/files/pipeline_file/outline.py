@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferline.domain.pipeline import DEFAULT_MAX_REPLICAS
-from inferline.files.key_path import KeyPath
+from inferline.files.documents.key_path import KeyPath
 
 __all__ = ["Outline", "StageOutline", "as_mapping", "as_number", "as_whole"]
 

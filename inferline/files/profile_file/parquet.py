@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from inferline.errors import Fault, InputError
 from inferline.files.limits import MAX_PROFILE_ROWS
-from inferline.files.profile_rows import Cells, Sheet
+from inferline.files.profile_file.profile_rows import Cells, Sheet
 
 try:
     import pyarrow as pa  # type: ignore[import-untyped]  # ships no types

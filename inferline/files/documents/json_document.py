@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from inferline.errors import Fault, InputError
-from inferline.files.scalars import number
+from inferline.files.documents.scalars import number
 from inferline.files.wording import shown
 
 __all__ = ["parse_json"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from inferline.domain import Pipeline, Profile, Stage
 from inferline.files.faults import DocumentFaults
-from inferline.files.outline import as_mapping, as_whole
-from inferline.files.profiles import Key
+from inferline.files.pipeline_file.outline import as_mapping, as_whole
+from inferline.files.profile_file.profiles import Key
 from inferline.files.wording import listed, shown, suggestion
 
 __all__ = ["check_profiled", "check_stages"]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, NoReturn
 import yaml
 
 from inferline.errors import Fault, InputError
-from inferline.files.key_path import KeyPath, key_path
-from inferline.files.scalars import resolve
+from inferline.files.documents.key_path import KeyPath, key_path
+from inferline.files.documents.scalars import resolve
 from inferline.files.wording import shown
 
 __all__ = ["MAX_DEPTH", "MAX_NODES", "KeyFault", "parse_yaml"]

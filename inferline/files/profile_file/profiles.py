@@ -16,8 +16,8 @@ from inferline.errors import Fault, InputError
 from inferline.files.contents import read_bytes, write_bytes
 from inferline.files.faults import attempt
 from inferline.files.limits import MAX_PROFILE_BYTES
-from inferline.files.profile_cells import Row, read_rows
-from inferline.files.profile_rows import COLUMNS, NUMBERS, Sheet, csv_sheet, csv_text
+from inferline.files.profile_file.profile_cells import Row, read_rows
+from inferline.files.profile_file.profile_rows import COLUMNS, NUMBERS, Sheet, csv_sheet, csv_text
 
 __all__ = ["Key", "ProfileTable", "read_profile_table", "read_profiles", "write_profiles"]
 
@@ -92,7 +92,7 @@ def _sheet(path: StrPath) -> tuple[bytes, Sheet]:
     digest = hashlib.sha256(data).digest()
     if data[:4] != b"PAR1":
         return digest, csv_sheet(os.fspath(path), data)
-    from inferline.files.parquet import parquet_sheet  # noqa: PLC0415 - PyArrow is optional and slow to import
+    from inferline.files.profile_file.parquet import parquet_sheet  # noqa: PLC0415 - PyArrow is optional and slow to import
 
     return digest, parquet_sheet(os.fspath(path), data)
 
@@ -143,7 +143,7 @@ def write_profiles(path: StrPath, table: ProfileTable | Mapping[Key, Profile]) -
     for texts in whole.extra.values():
         rows = [[*row, text] for row, text in zip(rows, texts, strict=True)]
     if Path(path).suffix == ".parquet":
-        from inferline.files.parquet import parquet_bytes  # noqa: PLC0415 - PyArrow is optional and slow to import
+        from inferline.files.profile_file.parquet import parquet_bytes  # noqa: PLC0415 - PyArrow is optional and slow to import
 
         write_bytes(path, parquet_bytes(header, rows, frozenset(NUMBERS)))
     else:

@@ -18,7 +18,7 @@ from inferline.domain.arrivals import PerSecondCounts
 from inferline.errors import Fault, InputError
 from inferline.files.contents import read_bytes
 from inferline.files.limits import MAX_QUERIES, MAX_TRACE_BYTES
-from inferline.files.trace_columns import ArrivalTimes, RequestsPerSecond, TraceColumns, take
+from inferline.files.trace_file.trace_columns import ArrivalTimes, RequestsPerSecond, TraceColumns, take
 from inferline.files.wording import shown
 
 __all__ = ["parse_trace", "read_trace"]

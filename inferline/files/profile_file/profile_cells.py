@@ -9,11 +9,11 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import NamedTuple
 
 from inferline.errors import Fault
+from inferline.files.documents.fields import name_fault
+from inferline.files.documents.scalars import decimal
 from inferline.files.faults import MOST_FAULTS, cut
-from inferline.files.fields import name_fault
 from inferline.files.limits import MAX_BATCH_SIZE
-from inferline.files.profile_rows import COLUMNS, NUMBERS, REQUIRED, Sheet
-from inferline.files.scalars import decimal
+from inferline.files.profile_file.profile_rows import COLUMNS, NUMBERS, REQUIRED, Sheet
 from inferline.files.wording import shown
 from inferline.units import MAX_TIME_NS, NANO
 

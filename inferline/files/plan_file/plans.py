@@ -21,15 +21,15 @@ from inferline.domain import (
 )
 from inferline.errors import Fault, InputError
 from inferline.files.contents import read_bytes, utf8
+from inferline.files.documents.fields import exact_percentile
+from inferline.files.documents.json_document import parse_json
+from inferline.files.documents.structure import check_structure
 from inferline.files.faults import DocumentFaults
-from inferline.files.fields import exact_percentile
-from inferline.files.json_document import parse_json
 from inferline.files.limits import MAX_PLAN_BYTES
-from inferline.files.pipeline_structure import VERSION
-from inferline.files.plan_checks import check_profiled, check_stages
-from inferline.files.plan_structure import ConfigurationDocument, PlanDocument
-from inferline.files.profiles import Key
-from inferline.files.structure import check_structure
+from inferline.files.pipeline_file.pipeline_structure import VERSION
+from inferline.files.plan_file.plan_checks import check_profiled, check_stages
+from inferline.files.plan_file.plan_structure import ConfigurationDocument, PlanDocument
+from inferline.files.profile_file.profiles import Key
 from inferline.units import NANO
 
 __all__ = ["plan_document", "prediction_document", "read_configuration", "read_plan", "write_plan"]

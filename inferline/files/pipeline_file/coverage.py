@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from inferline.domain import SERVICE_TIMES, Pipeline, Profile, Stage
 from inferline.files.faults import DocumentFaults
-from inferline.files.outline import Outline, StageOutline, as_mapping
-from inferline.files.profiles import Key
+from inferline.files.pipeline_file.outline import Outline, StageOutline, as_mapping
+from inferline.files.profile_file.profiles import Key
 from inferline.files.wording import either, listed, shown, suggestion
 
 __all__ = ["check_conditions", "check_coverage", "declared_space"]

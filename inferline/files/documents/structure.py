@@ -9,9 +9,9 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from inferline.files.documents.key_path import ABSENT, KeyPath, child
+from inferline.files.documents.scalars import number
 from inferline.files.faults import DocumentFaults
-from inferline.files.key_path import ABSENT, KeyPath, child
-from inferline.files.scalars import number
 from inferline.files.wording import either, shown, suggestion
 
 __all__ = ["check_structure"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from inferline.domain import Trace
 from inferline.domain.arrivals import PerSecondCounts, generate
 from inferline.errors import Fault, InputError
-from inferline.files.generators import parameter_keys
 from inferline.files.limits import MAX_QUERIES, MAX_RATE_QPS
-from inferline.files.pipeline_structure import GenerateDocument, WorkloadDocument
+from inferline.files.pipeline_file.generators import parameter_keys
+from inferline.files.pipeline_file.pipeline_structure import GenerateDocument, WorkloadDocument
 from inferline.units import MAX_TIME_NS
 
 __all__ = ["DEFAULT_CV2", "Generate", "Workload", "generated", "prepared", "spread"]

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from inferline.files.fields import Document, Name, Text
+from inferline.files.documents.fields import Document, Name, Text
 from inferline.files.limits import MAX_BATCH_SIZE, MAX_REPLICAS
-from inferline.files.pipeline_structure import Version
+from inferline.files.pipeline_file.pipeline_structure import Version
 
 __all__ = [
     "ConfigurationDocument",

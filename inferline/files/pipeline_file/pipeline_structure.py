@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJso
 
 from inferline.domain.arrivals import GENERATORS
 from inferline.domain.pipeline import DEFAULT_MAX_REPLICAS
-from inferline.files.fields import AboveZero, Cv2, Document, Duration, Name, Price, Rate, Seed, Share, Text
-from inferline.files.generators import GENERAL_KEYS, accepted_keys, required_keys
+from inferline.files.documents.fields import AboveZero, Cv2, Document, Duration, Name, Price, Rate, Seed, Share, Text
 from inferline.files.limits import MAX_BATCH_SIZE, MAX_REPLICAS, MAX_UNITS
+from inferline.files.pipeline_file.generators import GENERAL_KEYS, accepted_keys, required_keys
 from inferline.files.wording import shown
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""YAML and JSON texts, read defensively into plain values with key paths."""

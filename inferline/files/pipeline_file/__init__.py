@@ -1,0 +1,1 @@
+"""Reading pipeline.yaml: its structure, its graph, its workload."""
