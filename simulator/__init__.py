@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferline.domain import Routes
-from simulator.network import Network, Station, check_arrivals, check_routes
+from simulator.network import Network, SampledTimes, Station, check_arrivals, check_routes
 from simulator.results import Result, StationResult, Visits
 
-__all__ = ["Network", "Result", "Station", "StationResult", "Visits", "simulate"]
+__all__ = ["Network", "Result", "SampledTimes", "Station", "StationResult", "Visits", "simulate"]
 
 _ENGINES = {
     "kernel": ("simulator.kernel.engine", "simulate_kernel"),

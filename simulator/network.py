@@ -16,13 +16,45 @@ from inferline.domain.pipeline import find_cycle
 from inferline.errors import InputError
 from inferline.units import MAX_TIME_NS
 
-__all__ = ["Network", "Station", "check_arrivals", "check_routes"]
+__all__ = ["Network", "SampledTimes", "Station", "check_arrivals", "check_routes"]
 
 MAX_QUERIES = 2**31 - 1
 """Query ids are 32-bit."""
 
 MAX_REPLICAS = 1_000_000
 """Every replica's busy time is reported: more of them are a mistake rather than a station."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampledTimes:
+    """Service times that differ from batch to batch, drawn before the simulation.
+
+    The k-th batch that a station dispatches takes its time from row ``row[k]``, whatever its size and whatever the
+    station runs with: so configurations are compared on the same luck.
+
+    Parameters
+    ----------
+    rows_ns
+        int64 (K, B): L(1) ... L(B) in each of K rows, each at least 1; kept as a read-only copy.
+    row
+        int32 (m,), each in [0, K): of the batches in order of dispatch. At least one for every query.
+    """
+
+    rows_ns: NDArray[np.int64]
+    row: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        rows_ns = np.array(self.rows_ns, order="C")
+        row = np.ascontiguousarray(self.row)
+        if rows_ns.dtype != np.int64 or rows_ns.ndim != 2 or not rows_ns.size:
+            raise InputError(f"rows_ns must be int64 (K, B), not {rows_ns.dtype} {rows_ns.shape}")
+        if rows_ns.min() < 1 or rows_ns.max() > MAX_TIME_NS:
+            raise InputError("sampled service times must lie in [1, 2**62] ns")
+        if row.dtype != np.int32 or row.ndim != 1 or (row.size and not 0 <= row.min() <= row.max() < len(rows_ns)):
+            raise InputError(f"row must be int32 (m,) in [0, {len(rows_ns)}), not {row.dtype} {row.shape}")
+        rows_ns.flags.writeable = False
+        object.__setattr__(self, "rows_ns", rows_ns)
+        object.__setattr__(self, "row", row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +69,18 @@ class Station:
         L(1) ... L(B): nanoseconds that a batch of each size is in service, each at least 1. Its length is the
         maximum batch size B.
     replicas
-        Number of replicas c, at least 1.
+        Number of replicas c, from 1 to 1,000,000.
     parents
         Names of the parent stations; none for an entry, several for a join.
+    sampled
+        Service times drawn per batch, instead of ``batch_latency_ns``, which keeps the same B and has no other part.
     """
 
     name: str
     batch_latency_ns: Sequence[int]
     replicas: int = 1
     parents: Sequence[str] = ()
+    sampled: SampledTimes | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.parents, str):
@@ -64,11 +99,24 @@ class Station:
             raise InputError(f"station {self.name!r}: {replicas} replicas; 1 to {MAX_REPLICAS:,} can be simulated")
         if len(set(self.parents)) != len(self.parents):
             raise InputError(f"station {self.name!r}: a parent is named twice")
+        if self.sampled is not None and self.sampled.rows_ns.shape[1] != len(table):
+            raise InputError(f"station {self.name!r}: sampled service times need one column for each batch size")
 
     @property
     def max_batch(self) -> int:
         """The maximum batch size B."""
         return len(self.batch_latency_ns)
+
+    @property
+    def longest_ns(self) -> int:
+        """The longest time that any batch may take."""
+        return max(self.batch_latency_ns) if self.sampled is None else int(self.sampled.rows_ns.max())
+
+    def service_ns(self, size: int, batch: int) -> int:
+        """Return how long the batch of that number, counted from 0, is in service when it has that size."""
+        if self.sampled is None:
+            return self.batch_latency_ns[size - 1]
+        return int(self.sampled.rows_ns[self.sampled.row[batch], size - 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +160,24 @@ def check_arrivals(network: Network, arrival_ns: NDArray[np.int64]) -> NDArray[n
     A station is never idle while queries wait, so it ends at most (visits / replicas + 1) x max L after its last
     arrival; the sum of that over all stations bounds every time. Busy time summed over replicas is a time, too.
     """
-    arrivals = np.ascontiguousarray(arrival_ns)
+    arrivals = np.asarray(arrival_ns)
     if arrivals.dtype != np.int64 or arrivals.ndim != 1:
         raise InputError(f"arrival_ns must be int64 (n,), not {arrivals.dtype} {arrivals.shape}")
     if arrivals.size > MAX_QUERIES:
         raise InputError(f"{arrivals.size} queries; at most {MAX_QUERIES} can be simulated")
+    arrivals = np.ascontiguousarray(arrivals)
     if arrivals.size == 0:
         return arrivals
     if arrivals[0] < 0 or np.any(arrivals[1:] < arrivals[:-1]):
         raise InputError("arrival_ns must not be negative and must not decrease")
     end = int(arrivals[-1])
     for station in network.stations:
-        longest = max(station.batch_latency_ns)
+        if station.sampled is not None and station.sampled.row.size < arrivals.size:
+            raise InputError(
+                f"station {station.name!r}: sampled rows for {station.sampled.row.size} batches; "
+                f"{arrivals.size} queries may need as many"
+            )
+        longest = station.longest_ns
         end += (arrivals.size // station.replicas + 1) * longest
         if arrivals.size * longest > MAX_TIME_NS:
             raise InputError(f"station {station.name!r} could be busy for more than 2**62 ns; shorten the trace")

@@ -121,7 +121,7 @@ class _StationModel:
             size = batch_to_take(len(self.queue), self.station.max_batch)
             batch = [self.queue.popleft() for _ in range(size)]
             _, replica = heapq.heappop(self.free)
-            service_ns = self.station.batch_latency_ns[size - 1]
+            service_ns = self.station.service_ns(size, self.batches)
             self.batches += 1
             self.busy_ns[replica] += service_ns
             for query in batch:

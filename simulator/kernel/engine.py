@@ -19,7 +19,7 @@ from simulator.kernel.station import (
     LARGEST,
     SHORT,
     STATE_SIZE,
-    advance_station,
+    advance_sampled,
     serve_unbatched,
 )
 from simulator.kernel.streams import Pool, Stream, enter, feed
@@ -30,6 +30,7 @@ from simulator.results import Result, StationResult, Visits
 __all__ = ["Pool", "Served", "Stream", "enter", "feed", "serve", "simulate_kernel"]
 
 _NO_NS: Instants = np.empty(0, dtype=np.int64)
+_NO_IDS: Ids = np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +71,7 @@ def serve(
     replicas: int,
     pool: Pool,
     *,
+    row: Ids | None = None,
     deadline_ns: Instants | None = None,
     late_allowed: int = 0,
     log: bool = False,
@@ -81,33 +83,37 @@ def serve(
     arrivals
         What comes in.
     latency_ns
-        int64 (B,): L(1) ... L(B).
+        int64 (B,): L(1) ... L(B); or int64 (K, B), C-contiguous: that in each of K rows.
     replicas
         c.
     pool
         Where the departures are written.
+    row
+        int32 (at least as many as the arrivals): the k-th batch, in order of dispatch, takes its time from that row;
+        each lies in [0, K). None for the first row throughout.
     deadline_ns, late_allowed
         int64 (queries,): give up as soon as more than ``late_allowed`` departures come after their deadline. The
         count then proves that the configuration is infeasible, when no query can meet the SLO after its deadline.
     log
         Whether to keep the batches.
     """
-    length = len(arrivals)
     instant, query = pool.take()
-    dispatch_ns = np.empty(length if log else 0, dtype=np.int64)
-    first = np.empty(length if log else 0, dtype=np.int32)
+    dispatch_ns = np.empty(len(arrivals) if log else 0, dtype=np.int64)
+    first = np.empty(len(arrivals) if log else 0, dtype=np.int32)
     deadlines = _NO_NS if deadline_ns is None else deadline_ns
     state = np.zeros(STATE_SIZE, dtype=np.int64)
-    if latency_ns.size == 1:
+    max_batch = latency_ns.shape[-1]
+    if max_batch == 1 and row is None:
         serve_unbatched(
-            arrivals.instant_ns, arrivals.query_id, latency_ns[0], replicas, state, instant, query,
+            arrivals.instant_ns, arrivals.query_id, latency_ns.item(0), replicas, state, instant, query,
             deadlines, late_allowed, dispatch_ns, first,
         )  # fmt: skip
     else:
         # Room to spare, so that the batches in service are seldom moved to the front of the buffer.
-        capacity = max(64, 4 * min(replicas, length) + 4)
-        advance_station(
-            arrivals.instant_ns, arrivals.query_id, latency_ns, replicas, MAX_TIME_NS + 1,
+        capacity = max(64, 4 * min(replicas, len(arrivals)) + 4)
+        advance_sampled(
+            arrivals.instant_ns, arrivals.query_id, latency_ns.reshape(-1), max_batch,
+            _NO_IDS if row is None else row, replicas, MAX_TIME_NS + 1,
             state, np.empty(capacity, dtype=np.int64), np.empty(capacity, dtype=np.int64), instant, query,
             deadlines, late_allowed, dispatch_ns, first,
         )  # fmt: skip
@@ -119,8 +125,8 @@ def serve(
         aborted=bool(state[ABORTED]),
         largest_batch=int(state[LARGEST]),
         short=bool(state[SHORT]),
-        dispatch_ns=dispatch_ns[:batches] if log else dispatch_ns,
-        first=first[:batches] if log else first,
+        dispatch_ns=dispatch_ns[:batches],
+        first=first[:batches],
     )
 
 
@@ -135,9 +141,13 @@ def simulate_kernel(network: Network, arrival_ns: Instants, taken: Routes, *, re
     for station in network.stations:
         fed_by = [(departures[parent], taken.get((parent, station.name))) for parent in station.parents]
         arrivals = feed(fed_by, pool) if fed_by else enter(arrival_ns)
-        table_ns = np.array(station.batch_latency_ns, dtype=np.int64)
-        served = serve(arrivals, table_ns, station.replicas, pool, log=record_visits)
-        visits = _visits(arrivals, served, table_ns, station.replicas, arrival_ns.size) if record_visits else None
+        drawn = station.sampled
+        table_ns = np.array(station.batch_latency_ns, dtype=np.int64) if drawn is None else drawn.rows_ns
+        row = None if drawn is None else drawn.row
+        served = serve(arrivals, table_ns, station.replicas, pool, row=row, log=record_visits)
+        visits = (
+            _visits(arrivals, served, table_ns, row, station.replicas, arrival_ns.size) if record_visits else None
+        )
         results[station.name] = StationResult(len(arrivals), served.batches, served.busy_ns, visits)
         departures[station.name] = served.departures
         if fed_by and all(arrivals is not stream for stream, _ in fed_by):
@@ -157,14 +167,18 @@ def simulate_kernel(network: Network, arrival_ns: Instants, taken: Routes, *, re
     return Result(latency_ns, MappingProxyType(results))
 
 
-def _visits(arrivals: Stream, served: Served, table_ns: Instants, replicas: int, queries: int) -> Visits:
+def _visits(
+    arrivals: Stream, served: Served, table_ns: Instants, row: Ids | None, replicas: int, queries: int
+) -> Visits:
     """Spread the logged batches over their queries, by query id, and over the replicas."""
     visits = len(arrivals)
+    sizes = np.diff(served.first, append=np.int32(visits))
+    batch_ns = table_ns[sizes - 1] if row is None else table_ns[row[: sizes.size], sizes - 1]
     query_id = np.empty(visits, dtype=np.int32)
     arrival_ns, wait_ns, service_ns = np.empty((3, visits), dtype=np.int64)
     order_visits(
-        arrivals.instant_ns, arrivals.query_id, served.dispatch_ns, served.first, table_ns,
+        arrivals.instant_ns, arrivals.query_id, served.dispatch_ns, served.first, batch_ns,
         np.zeros(queries, dtype=np.int32), query_id, arrival_ns, wait_ns, service_ns,
     )  # fmt: skip
-    busy_ns = replica_busy(served.dispatch_ns, served.first, visits, table_ns, replicas)
+    busy_ns = replica_busy(served.dispatch_ns, batch_ns, replicas)
     return Visits(query_id, arrival_ns, wait_ns, service_ns, busy_ns)

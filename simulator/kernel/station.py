@@ -28,6 +28,7 @@ __all__ = [
     "TAKEN",
     "Ids",
     "Instants",
+    "advance_sampled",
     "advance_station",
     "serve_unbatched",
 ]
@@ -42,6 +43,7 @@ instant up to which the station has been simulated, the largest batch, and wheth
 busy."""
 
 _SHORT_RUN = 64
+_NO_ROWS: Ids = np.empty(0, dtype=np.int32)
 
 
 @njit(types.void(IDS, WHOLE, WHOLE), cache=True, nogil=True)
@@ -59,18 +61,46 @@ def _order_run(out_id: Ids, start: int, end: int) -> None:
         out_id[k] = query
 
 
+def advance_station(
+    in_ns: Instants,
+    in_id: Ids,
+    latency_ns: Instants,
+    replicas: int,
+    until_ns: int,
+    state: Instants,
+    free_ns: Instants,
+    batch: Instants,
+    out_ns: Instants,
+    out_id: Ids,
+    deadline_ns: Instants,
+    late_allowed: int,
+    log_dispatch_ns: Instants,
+    log_first: Ids,
+) -> None:
+    """Simulate one station whose service times depend on the batch size only, as `advance_sampled` does.
+
+    The arguments are those of `advance_sampled`; ``latency_ns``, int64 (B,), is L(1) ... L(B).
+    """
+    advance_sampled(
+        in_ns, in_id, latency_ns, latency_ns.size, _NO_ROWS, replicas, until_ns, state, free_ns, batch, out_ns,
+        out_id, deadline_ns, late_allowed, log_dispatch_ns, log_first,
+    )  # fmt: skip
+
+
 @njit(
     types.void(
-        READ_INSTANTS, READ_IDS, READ_INSTANTS, WHOLE, WHOLE, INSTANTS, INSTANTS, INSTANTS, INSTANTS, IDS,
-        READ_INSTANTS, WHOLE, INSTANTS, IDS,
+        READ_INSTANTS, READ_IDS, READ_INSTANTS, WHOLE, READ_IDS, WHOLE, WHOLE, INSTANTS, INSTANTS, INSTANTS, INSTANTS,
+        IDS, READ_INSTANTS, WHOLE, INSTANTS, IDS,
     ),
     cache=True,
     nogil=True,
 )  # fmt: skip
-def advance_station(  # noqa: PLR0912, PLR0915 - one compiled loop; calls from it would cost as much as its work
+def advance_sampled(  # noqa: PLR0912, PLR0915 - one compiled loop; calls from it would cost as much as its work
     in_ns: Instants,
     in_id: Ids,
     latency_ns: Instants,
+    max_batch: int,
+    row: Ids,
     replicas: int,
     until_ns: int,
     state: Instants,
@@ -90,8 +120,12 @@ def advance_station(  # noqa: PLR0912, PLR0915 - one compiled loop; calls from i
     in_ns, in_id : int64 (n,), int32 (n,)
         Arrivals, sorted by (instant, query id). All arrivals before ``until_ns`` must be there; later calls may
         append more.
-    latency_ns : int64 (B,)
-        L(1) ... L(B).
+    latency_ns : int64 (K * B,)
+        L(1) ... L(B) in each of K rows, one row after the other.
+    max_batch : int
+        B.
+    row : int32 (n,) or (0,)
+        Row of every batch, by the order of dispatch; empty for the first row throughout.
     replicas : int
         c, from the end of the previous call on; 0 is possible. A replica that is taken away while it is busy
         finishes its batch.
@@ -115,8 +149,8 @@ def advance_station(  # noqa: PLR0912, PLR0915 - one compiled loop; calls from i
     O(n) for service times that do not differ; at worst O(n c).
     """
     n = in_ns.size
-    max_batch = latency_ns.size
     capacity = free_ns.size
+    sampled = row.size > 0
     size_mask = (1 << SIZE_BITS) - 1
     checked = deadline_ns.size > 0
     logged = log_first.size > 0
@@ -129,7 +163,7 @@ def advance_station(  # noqa: PLR0912, PLR0915 - one compiled loop; calls from i
     # More of them than arrivals would never be used.
     in_service = tail - head
     places = max(in_service, min(replicas, n))
-    if capacity < places or out_ns.size < n or out_id.size < n:
+    if capacity < places or out_ns.size < n or out_id.size < n or (sampled and row.size < n):
         raise ValueError("the buffers are shorter than the arrivals or the replicas")
     for k in range(1, in_service + 1):
         free_ns[capacity - k] = free_ns[tail - k]
@@ -176,7 +210,7 @@ def advance_station(  # noqa: PLR0912, PLR0915 - one compiled loop; calls from i
             j += 1
         size = j - i
         largest = max(largest, size)
-        service_ns = latency_ns[size - 1]
+        service_ns = latency_ns[row[batches] * max_batch + size - 1] if sampled else latency_ns[size - 1]
         done = now + service_ns
         busy_ns += service_ns
         if logged:

@@ -22,7 +22,7 @@ def order_visits(
     in_id: Ids,
     dispatch_ns: Instants,
     first: Ids,
-    latency_ns: Instants,
+    batch_ns: Instants,
     place: Ids,
     query_id: Ids,
     arrival_ns: Instants,
@@ -37,8 +37,8 @@ def order_visits(
         Arrivals at the station, in its queue's order.
     dispatch_ns, first : int64 (batches,), int32 (batches,)
         Instant of every batch, and position of its first query among the arrivals.
-    latency_ns : int64 (B,)
-        L(1) ... L(B).
+    batch_ns : int64 (batches,)
+        Service time of every batch.
     place : int32 (queries,)
         Zeros; becomes the place of every query among those that visit the station.
     query_id, arrival_ns, wait_ns, service_ns : int32 and int64 (m,)
@@ -54,29 +54,27 @@ def order_visits(
             visits += 1
     for b in range(first.size):
         end = first[b + 1] if b + 1 < first.size else in_id.size
-        service = latency_ns[end - first[b] - 1]
         for k in range(first[b], end):
             to = place[in_id[k]]
             arrival_ns[to] = in_ns[k]
             wait_ns[to] = dispatch_ns[b] - in_ns[k]
-            service_ns[to] = service
+            service_ns[to] = batch_ns[b]
 
 
-@njit(INSTANTS(READ_INSTANTS, READ_IDS, WHOLE, READ_INSTANTS, WHOLE), cache=True, nogil=True)
-def replica_busy(dispatch_ns: Instants, first: Ids, visits: int, latency_ns: Instants, replicas: int) -> Instants:
+@njit(INSTANTS(READ_INSTANTS, READ_INSTANTS, WHOLE), cache=True, nogil=True)
+def replica_busy(dispatch_ns: Instants, batch_ns: Instants, replicas: int) -> Instants:
     """Return the busy time of each replica, int64 (c,), from the batches in order of dispatch.
 
     A batch goes to the replica with the smallest (free since, index). The replicas stand in that order in a ring:
     the first takes the batch and goes back in from the end, as in `advance_station`.
     """
     busy_ns = np.zeros(replicas, dtype=np.int64)
-    used = min(replicas, first.size)
+    used = min(replicas, batch_ns.size)
     free_ns = np.zeros(used, dtype=np.int64)
     ring = np.arange(used)
     head = 0
-    for b in range(first.size):
-        end = first[b + 1] if b + 1 < first.size else visits
-        service_ns = latency_ns[end - first[b] - 1]
+    for b in range(batch_ns.size):
+        service_ns = batch_ns[b]
         replica = ring[head]
         busy_ns[replica] += service_ns
         done = dispatch_ns[b] + service_ns

@@ -36,8 +36,10 @@ class Instance:
 def arrivals(max_queries: int = 40) -> st.SearchStrategy[np.ndarray]:
     """Instants with gaps of 0 to 5; more than a third of them are 0."""
     # A text of unspecified length would nearly always be short.
-    return st.integers(0, max_queries).flatmap(lambda queries: st.binary(min_size=queries, max_size=queries)).map(
-        lambda text: np.cumsum([max(0, byte % 8 - 2) for byte in text], dtype=np.int64)
+    return (
+        st.integers(0, max_queries)
+        .flatmap(lambda queries: st.binary(min_size=queries, max_size=queries))
+        .map(lambda text: np.cumsum([max(0, byte % 8 - 2) for byte in text], dtype=np.int64))
     )
 
 
