@@ -6,21 +6,19 @@ controller that decides from what it sees has to stop every station at each of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inferline.domain import Routes
-from inferline.errors import InputError
 from inferline.units import MAX_TIME_NS
+from simulator.epochs import Epoch, Schedule, check_schedule
 from simulator.kernel.flow import join_streams, note_latency
 from simulator.kernel.station import BATCHES, BUSY_NS, CLOCK_NS, EMITTED, STATE_SIZE, TAKEN, advance_station
 from simulator.kernel.streams import Pool, Stream, enter, feed
-from simulator.network import Network, Station, check_arrivals, check_routes
+from simulator.network import Network, check_arrivals, check_routes
 from simulator.results import Result, StationResult, Visits
 
 __all__ = ["Epoch", "Schedule", "simulate_cluster"]
@@ -30,43 +28,6 @@ Ids = NDArray[np.int32]
 
 _NO_NS: Instants = np.empty(0, dtype=np.int64)
 _NO_IDS: Ids = np.empty(0, dtype=np.int32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
-    """What a station runs with from an instant on.
-
-    Parameters
-    ----------
-    start_ns
-        When the epoch begins: its replicas are ready and its table holds. Activation delays have passed by then.
-    batch_latency_ns
-        L(1) ... L(B), as of `Station`.
-    replicas
-        Replicas that take batches; 0 is possible while another epoch follows.
-    new_hardware
-        Whether these are other replicas than before: all of them are free, and the old ones only finish what they
-        have in service.
-    """
-
-    start_ns: int
-    batch_latency_ns: Sequence[int]
-    replicas: int
-    new_hardware: bool = False
-
-    def __post_init__(self) -> None:
-        table = tuple(int(latency) for latency in self.batch_latency_ns)
-        object.__setattr__(self, "batch_latency_ns", table)
-        if not table or min(table) < 1 or max(table) > MAX_TIME_NS:
-            raise InputError("epoch: batch latencies must lie in [1, 2**62] ns, one per batch size")
-        if not 0 <= self.start_ns <= MAX_TIME_NS or self.replicas < 0:
-            raise InputError(
-                f"epoch: starts at {self.start_ns} ns with {self.replicas} replicas; both are at least 0"
-            )
-
-
-Schedule = Mapping[str, Sequence[Epoch]]
-"""By station, the epochs after the one that the network describes, in the order of time."""
 
 
 def simulate_cluster(
@@ -110,13 +71,15 @@ def simulate_cluster(
 
     Notes
     -----
-    O(N log c) per station, and O(N) more for every change of hardware.
+    Per station as much as `advance_station`: O(N) while service times differ little; O(N) more for every change of
+    hardware.
 
     Examples
     --------
     A second replica is there from 15 on. At 30 one is taken away: the one that is idle then, not the one that is busy
     until 35.
 
+    >>> from simulator import Station
     >>> network = Network(stations=(Station("detect", batch_latency_ns=(10,), replicas=1),))
     >>> more = Epoch(start_ns=15, batch_latency_ns=(10,), replicas=2)
     >>> fewer = Epoch(start_ns=30, batch_latency_ns=(10,), replicas=1)
@@ -125,7 +88,7 @@ def simulate_cluster(
     """
     arrivals = check_arrivals(network, arrival_ns)
     routes = check_routes(network, taken, arrivals.size)
-    _check_schedule(network, schedule, arrivals)
+    check_schedule(network, schedule, arrivals)
     pool = Pool(arrivals.size)
     children = network.children()
     latency_ns = np.zeros(arrivals.size, dtype=np.int64)
@@ -142,29 +105,6 @@ def simulate_cluster(
             left = departures[station.name]
             note_latency(left.instant_ns, left.query_id, arrivals, latency_ns)
     return Result(latency_ns, MappingProxyType(results))
-
-
-def _check_schedule(network: Network, schedule: Schedule, arrivals: Instants) -> None:
-    stations: dict[str, Station] = {station.name: station for station in network.stations}
-    for name in schedule:
-        if name not in stations:
-            raise InputError(f"schedule: no station {name!r} in the network")
-    end = int(arrivals[-1]) if arrivals.size else 0
-    for name, station in stations.items():
-        epochs = schedule.get(name, ())
-        starts = [epoch.start_ns for epoch in epochs]
-        if any(after <= before for before, after in pairwise(starts)):
-            raise InputError(
-                f"schedule of {name!r}: epochs begin at {starts} ns; each must begin after the one before"
-            )
-        replicas = epochs[-1].replicas if epochs else station.replicas
-        if replicas < 1:
-            raise InputError(f"schedule of {name!r}: the last epoch has no replicas; the queue would wait for ever")
-        # From the last epoch on the station is never idle while queries wait, once what is in service has ended.
-        slowest = max(max(table) for table in (station.batch_latency_ns, *(each.batch_latency_ns for each in epochs)))
-        end = max(end, *starts, 0) + (arrivals.size // replicas + 2) * slowest
-    if end > MAX_TIME_NS:
-        raise InputError(f"the simulation could pass 2**62 ns (it may last until {end} ns); shorten the trace")
 
 
 class _Replicas:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from inferline.errors import InputError
 from simulator import Network, Station
-from simulator.cluster import Epoch, simulate_cluster
+from simulator.cluster import simulate_cluster
+from simulator.epochs import Epoch
 from tests.simulator.random_networks import Instance, instances, tables
 
 

@@ -53,7 +53,7 @@ def _check_stage(stage: Stage, raw: Mapping[str, object], pipeline: Pipeline, fa
 def check_profiled(
     document: object, pipeline: Pipeline, profiles: Mapping[Key, Profile], faults: DocumentFaults
 ) -> None:
-    """Check that every stage's model has a profile on its hardware, up to its maximum batch size."""
+    """Check that every stage's model has a profile on its hardware, up to its maximum batch size, within its cap."""
     stages = as_mapping(as_mapping(document).get("stages"))
     declared = {unit.name for unit in pipeline.hardware}
     for stage in pipeline.stages:
@@ -66,6 +66,14 @@ def check_profiled(
             profiled = [on for of, on in profiles if of == stage.model]
             message = f"no profile of model {shown(stage.model)} on {shown(hardware)}; profiled on {listed(profiled)}"
             faults.add(("stages", stage.name, "hardware"), message)
-        elif max_batch is not None and max_batch > (largest := int(profile.batch_size[-1])):
+        elif max_batch is not None and max_batch > (largest := _largest(profile, stage.max_batch)):
             message = f"{max_batch} is above {largest}, the largest profiled batch size of model {shown(stage.model)}"
-            faults.add(("stages", stage.name, "max_batch"), f"{message} on {shown(hardware)}")
+            message += f" on {shown(hardware)}"
+            if stage.max_batch is not None:
+                message += f" within the stage's cap of {stage.max_batch}"
+            faults.add(("stages", stage.name, "max_batch"), message)
+
+
+def _largest(profile: Profile, cap: int | None) -> int:
+    """Return the largest profiled batch size within the cap, or 0."""
+    return max((int(size) for size in profile.batch_size if cap is None or size <= cap), default=0)

@@ -170,3 +170,16 @@ def test_the_whole_process_leaves_no_traceback(folder):
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "cycle" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_plan_above_the_cap_of_its_stage_ends_in_2(run, folder):
+    run("plan", "pipeline.yaml", "--out", "plan.json")
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["stages"]["read"].update(hardware="gpu", max_batch=8)
+    (folder / "plan.json").write_text(json.dumps(plan))
+    text = (folder / "pipeline.yaml").read_text()
+    (folder / "pipeline.yaml").write_text(text.replace("model: reader", "model: reader\n    max_batch: 4"))
+    ended = run("simulate", "pipeline.yaml", "--plan", "plan.json")
+    assert ended.code == 2
+    assert "stages.read.max_batch: 8 is above 1" in ended.err
+    assert "within the stage's cap of 4" in ended.err
