@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "draw_budget", "draw_costs", "draw_latency", "draw_traffic"]
+__all__ = ["Picture", "draw_budget", "draw_costs", "draw_latency", "draw_sweep", "draw_traffic"]
 
 SERVICE, WAITING, LIMIT, QUIET = "#2f6690", "#f2a65a", "#b3261e", "#6b7280"
 
@@ -215,6 +215,63 @@ def draw_costs(names: Sequence[str], usd_per_hour: Sequence[float]) -> Picture:
         axes.invert_yaxis()
         axes.set(xlabel="$ per hour", title="Cost", xlim=(0, 1.12 * max([*known, 1e-9])))
         return _finished("costs", figure)
+
+
+def draw_sweep(
+    sweep: str,
+    values: Sequence[float],
+    usd_per_hour: Sequence[float | None],
+    bound_usd_per_hour: Sequence[float | None],
+    *,
+    title: str = "Cost",
+) -> Picture:
+    """Draw cost against a swept figure; what is not proved optimal reaches down to its bound.
+
+    Parameters
+    ----------
+    sweep
+        ``slo`` (values in seconds), ``rate`` (factors) or ``percentile``; says the axis. Percentiles are spaced by
+        the share of queries that may be late.
+    values
+        Of the swept figure.
+    usd_per_hour, bound_usd_per_hour
+        Cost, and what no plan can cost less than; None where there is no plan.
+    title
+        Of the picture.
+    """
+    places = [1 - value / 100 for value in values] if sweep == "percentile" else list(values)
+    found = [
+        (place, cost, cost if bound is None else bound)
+        for place, cost, bound in zip(places, usd_per_hour, bound_usd_per_hour, strict=True)
+        if cost is not None
+    ]
+    missing = [place for place, cost in zip(places, usd_per_hour, strict=True) if cost is None]
+    with _style("sweep"):
+        figure = _figure(9, 3.4)
+        axes = figure.subplots()
+        if found:
+            at, costs, bounds = (np.asarray(column) for column in zip(*found, strict=True))
+            axes.plot(at, costs, color=SERVICE, marker="o", markersize=4.5, label="cheapest plan")
+            if np.any(bounds < costs):
+                axes.vlines(at, bounds, costs, color=WAITING, linewidth=3, label="not proved: down to the bound")
+        if missing:
+            axes.plot(missing, np.zeros(len(missing)), "x", color=LIMIT, label="no plan", clip_on=False)
+        axes.set(xscale="log", title=title, ylabel="$ per hour", ylim=(0, 1.1 * max([c for _, c, _ in found] or [1])))
+        if sweep == "percentile":
+            axes.invert_xaxis()
+        # The values themselves, as many as have room: nobody reads powers of ten in between.
+        shown = range(0, len(places), max(1, math.ceil(len(places) / 12)))
+        axes.set_xticks([places[k] for k in shown], [_swept(sweep, values[k]) for k in shown])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel({"slo": "SLO latency", "rate": "factor on the rate"}.get(sweep, "percentile of the SLO"))
+        axes.legend(loc="best")
+        return _finished("sweep", figure)
+
+
+def _swept(sweep: str, value: float) -> str:
+    if sweep == "slo":
+        return format_duration(value * NANO)
+    return f"{value:g}x" if sweep == "rate" else f"P{value:g}"
 
 
 def _style(name: str) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from inferline.domain import Configuration, StageConfiguration
-from planner.estimator import Estimator
+from planner.oracle import Oracle
 from planner.problem import Option, replicas_that_fit
 
 __all__ = ["Action", "actions", "first_latency_ns", "next_batch"]
@@ -35,7 +35,7 @@ class Action:
     search: Callable[[], Configuration | None]
 
 
-def actions(estimator: Estimator, configuration: Configuration, stage: str) -> Iterator[Action]:
+def actions(estimator: Oracle, configuration: Configuration, stage: str) -> Iterator[Action]:
     """Yield every action that one stage of a configuration has."""
     problem = estimator.problem
     cost = configuration.cost_nano_usd_per_hour(problem.pipeline)
@@ -65,7 +65,7 @@ def next_batch(option: Option, batch: int) -> int | None:
     return max([size for size in larger if size <= 2 * batch], default=min(larger, default=None))
 
 
-def _larger_batch(estimator: Estimator, configuration: Configuration, stage: str) -> Configuration | None:
+def _larger_batch(estimator: Oracle, configuration: Configuration, stage: str) -> Configuration | None:
     chosen = configuration[stage]
     larger = next_batch(estimator.problem.option(stage, chosen), chosen.max_batch)
     if larger is None:
@@ -74,7 +74,7 @@ def _larger_batch(estimator: Estimator, configuration: Configuration, stage: str
     return configuration.with_stage(stage, changed)
 
 
-def _fewer_replicas(estimator: Estimator, configuration: Configuration, stage: str) -> Configuration | None:
+def _fewer_replicas(estimator: Oracle, configuration: Configuration, stage: str) -> Configuration | None:
     chosen = configuration[stage]
     if chosen.replicas <= estimator.problem.pipeline.stage(stage).min_replicas:
         return None
@@ -82,13 +82,11 @@ def _fewer_replicas(estimator: Estimator, configuration: Configuration, stage: s
     return configuration.with_stage(stage, changed)
 
 
-def _if_feasible(estimator: Estimator, configuration: Configuration) -> Configuration | None:
+def _if_feasible(estimator: Oracle, configuration: Configuration) -> Configuration | None:
     return configuration if estimator.feasible(configuration) else None
 
 
-def _downgrade(
-    estimator: Estimator, configuration: Configuration, stage: str, option: Option
-) -> Configuration | None:
+def _downgrade(estimator: Oracle, configuration: Configuration, stage: str, option: Option) -> Configuration | None:
     """Initialise one stage on another hardware and minimise it there, the other stages frozen.
 
     The published search adds replicas at batch 1; where the replicas that fit are too few at one batch size, this one
@@ -107,7 +105,7 @@ def _downgrade(
     return None
 
 
-def _minimise_stage(estimator: Estimator, configuration: Configuration, stage: str) -> Configuration:
+def _minimise_stage(estimator: Oracle, configuration: Configuration, stage: str) -> Configuration:
     """Minimise one stage by RemoveReplica and IncreaseBatch, the others frozen."""
     while True:
         for change in (_fewer_replicas, _larger_batch):

@@ -59,7 +59,11 @@ def exact(
         assert isinstance(first, Infeasible), "without an incumbent the greedy search found none"
         proved = search.bound() is None
         return Infeasible(
-            stage=first.stage, best_latency_ns=first.best_latency_ns, proved=proved, reason=first.reason
+            stage=first.stage,
+            best_latency_ns=first.best_latency_ns,
+            proved=proved,
+            reason=first.reason,
+            interrupted=search.interrupted,
         )
     bound = search.bound()
     cost = incumbent.cost_nano_usd

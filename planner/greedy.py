@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from inferline.domain import Configuration, StageConfiguration
 from planner.actions import Action, actions, first_latency_ns, next_batch
-from planner.estimator import Estimator
+from planner.oracle import Oracle
 from planner.outcome import Infeasible, Observe, Step, unloaded_verdict
 from planner.prediction import measure
 from planner.problem import Option, Problem, replicas_that_fit
@@ -19,7 +19,7 @@ from planner.problem import Option, Problem, replicas_that_fit
 __all__ = ["greedy", "initialise", "minimise_cost"]
 
 
-def greedy(estimator: Estimator, observe: Observe | None = None) -> Configuration | Infeasible:
+def greedy(estimator: Oracle, observe: Observe | None = None) -> Configuration | Infeasible:
     """Plan with the published greedy search.
 
     Parameters
@@ -33,7 +33,7 @@ def greedy(estimator: Estimator, observe: Observe | None = None) -> Configuratio
     return start if isinstance(start, Infeasible) else minimise_cost(estimator, start, observe)
 
 
-def initialise(estimator: Estimator, observe: Observe | None = None) -> Configuration | Infeasible:
+def initialise(estimator: Oracle, observe: Observe | None = None) -> Configuration | Infeasible:
     """Find a first configuration that meets the SLO (Algorithm 1).
 
     Every stage starts with its smallest batch, one replica and its lowest-latency hardware; while the SLO is missed,
@@ -64,9 +64,7 @@ def initialise(estimator: Estimator, observe: Observe | None = None) -> Configur
     return configuration
 
 
-def minimise_cost(
-    estimator: Estimator, configuration: Configuration, observe: Observe | None = None
-) -> Configuration:
+def minimise_cost(estimator: Oracle, configuration: Configuration, observe: Observe | None = None) -> Configuration:
     """Walk downhill in cost until no single action helps (Algorithm 2).
 
     Of the feasible actions the cheapest is taken; among those that do not change the cost only IncreaseBatch counts,
@@ -81,7 +79,7 @@ def minimise_cost(
             observe(Step(action=action.name, configuration=configuration))
 
 
-def _best_action(estimator: Estimator, configuration: Configuration) -> tuple[Action, Configuration] | None:
+def _best_action(estimator: Oracle, configuration: Configuration) -> tuple[Action, Configuration] | None:
     """Return the cheapest feasible action and where it leads, or None when none improves.
 
     Actions are tried in the order of the least that they can cost, so most of them need no simulation once one of
@@ -131,7 +129,7 @@ def _allowed(problem: Problem, configuration: Configuration) -> bool:
     return not configuration.exceeded_limits(problem.pipeline)
 
 
-def _strengthen(estimator: Estimator, configuration: Configuration, stage: str) -> Configuration | None:
+def _strengthen(estimator: Oracle, configuration: Configuration, stage: str) -> Configuration | None:
     """Return the configuration with more throughput at one stage, or None when the stage has no more to give."""
     return next(_stronger(estimator.problem, configuration, stage), None)
 

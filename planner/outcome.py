@@ -71,12 +71,15 @@ class Infeasible:
         Whether no configuration in the declared space can meet the SLO, as opposed to: none was found.
     reason
         One sentence: why that stage binds.
+    interrupted
+        Whether somebody ended the search before its end.
     """
 
     stage: str
     best_latency_ns: int
     proved: bool
     reason: str
+    interrupted: bool = False
 
     def sentence(self, problem: Problem) -> str:
         """Return the whole answer for the user."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from inferline.domain import Configuration, Prediction, StagePrediction
 from inferline.domain.slo import nearest_rank
 from inferline.units import NANO
+from planner.budget import Budget, budgets
 from planner.problem import Problem
 from simulator import Result, StationResult, simulate
 
@@ -56,8 +56,7 @@ def predict(problem: Problem, configuration: Configuration, result: Result) -> P
     late = int(np.count_nonzero(result.latency_ns > slo.latency_ns))
     first_ns = int(problem.trace.arrival_ns[0])
     end_ns = int((result.latency_ns + problem.trace.arrival_ns).max())
-    slowest = np.flatnonzero(result.latency_ns >= at[slo.percentile])
-    spent = _budget(problem, result, slowest)
+    spent = budgets(problem, configuration, result)
     p50, p95, p99 = _REPORTED
     return Prediction(
         p50_s=at[p50] / NANO,
@@ -69,7 +68,7 @@ def predict(problem: Problem, configuration: Configuration, result: Result) -> P
         slo_met=at[slo.percentile] <= slo.latency_ns,
         stages=MappingProxyType(
             {
-                name: _stage(station, configuration[name].replicas, end_ns - first_ns, spent[name])
+                name: _stage(station, configuration[name].replicas, end_ns - first_ns, spent[name], slo.latency_ns)
                 for name, station in result.stations.items()
             }
         ),
@@ -77,10 +76,9 @@ def predict(problem: Problem, configuration: Configuration, result: Result) -> P
 
 
 _REPORTED = (Decimal(50), Decimal(95), Decimal(99))
-_BEYOND_THE_END = -1
 
 
-def _stage(station: StationResult, replicas: int, span_ns: int, spent: tuple[float, float]) -> StagePrediction:
+def _stage(station: StationResult, replicas: int, span_ns: int, spent: Budget, slo_ns: int) -> StagePrediction:
     visits = station.visits
     wait_ns, service_ns = station.wait_ns, station.service_ns
     return StagePrediction(
@@ -90,8 +88,8 @@ def _stage(station: StationResult, replicas: int, span_ns: int, spent: tuple[flo
         service_p99_s=_p99_s(service_ns),
         wait_mean_s=float(wait_ns.mean()) / NANO if visits else 0.0,
         service_mean_s=float(service_ns.mean()) / NANO if visits else 0.0,
-        budget_wait=spent[0],
-        budget_service=spent[1],
+        budget_wait=spent.wait_ns / slo_ns,
+        budget_service=spent.service_ns / slo_ns,
         visits=visits,
     )
 
@@ -101,41 +99,3 @@ def _p99_s(times_ns: Instants) -> float:
         return 0.0
     rank = nearest_rank(_REPORTED[2], times_ns.size)
     return int(np.partition(times_ns, rank - 1)[rank - 1]) / NANO
-
-
-def _budget(problem: Problem, result: Result, queries: NDArray[np.intp]) -> Mapping[str, tuple[float, float]]:
-    """Return per stage the mean waiting and service time on the critical path, as shares of the SLO latency.
-
-    The critical path of a query is walked back from the stage where it finished last, always to the parent that
-    delivered it.
-
-    Parameters
-    ----------
-    problem, result
-        What was simulated.
-    queries
-        Query ids to average over.
-    """
-    pipeline = problem.pipeline
-    number = {stage.name: place for place, stage in enumerate(pipeline.stages)}
-    awaited_ns = problem.trace.arrival_ns[queries] + result.latency_ns[queries]
-    standing = np.full(queries.size, _BEYOND_THE_END)
-    spent: dict[str, tuple[float, float]] = {}
-    for stage in reversed(pipeline.stages):
-        visits = result.stations[stage.name].each
-        if visits.query_id.size == 0:
-            spent[stage.name] = (0.0, 0.0)
-            continue
-        place = np.minimum(np.searchsorted(visits.query_id, queries), visits.query_id.size - 1)
-        leads_on = standing == _BEYOND_THE_END
-        for child, _ in pipeline.children(stage.name):
-            taken = problem.routes.get((stage.name, child.name))
-            leads_on |= (standing == number[child.name]) & (True if taken is None else taken[queries])
-        on_path = leads_on & (visits.query_id[place] == queries) & (visits.finish_ns[place] == awaited_ns)
-        spent[stage.name] = (
-            float(np.where(on_path, visits.wait_ns[place], 0).mean()) / pipeline.slo.latency_ns,
-            float(np.where(on_path, visits.service_ns[place], 0).mean()) / pipeline.slo.latency_ns,
-        )
-        awaited_ns = np.where(on_path, visits.arrival_ns[place], awaited_ns)
-        standing = np.where(on_path, number[stage.name], standing)
-    return spent
