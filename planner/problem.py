@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inferline.domain import Configuration, Pipeline, Profile, Routes, Stage, StageConfiguration, Trace, draw_routes
 from simulator import Network, Station
 
-__all__ = ["Option", "Problem", "pose", "replicas_that_fit"]
+__all__ = ["Option", "Problem", "pose", "remaining_ns", "replicas_that_fit"]
 
 Instants = NDArray[np.int64]
 
@@ -153,7 +153,7 @@ def pose(
         if not found:
             raise ValueError(f"stage {name!r}: no allowed hardware has a profile of its model")
     least = {name: min(option.least_latency_ns for option in found.values()) for name, found in options.items()}
-    remaining = _remaining_ns(pipeline, taken, least)
+    remaining = remaining_ns(pipeline, taken, least)
     in_time = trace.arrival_ns + pipeline.slo.latency_ns
     deadlines = {}
     for name, left in remaining.items():
@@ -197,8 +197,22 @@ def _profiled(pipeline: Pipeline, stage: Stage, profiles: Mapping[tuple[str, str
             )
 
 
-def _remaining_ns(pipeline: Pipeline, taken: Routes, least: Mapping[str, int]) -> Mapping[str, int | Instants]:
-    """Return, per stage, the least time that each query still needs after it leaves the stage."""
+def remaining_ns(pipeline: Pipeline, taken: Routes, least: Mapping[str, int]) -> Mapping[str, int | Instants]:
+    """Return, per stage, the least time that each query still needs after it leaves the stage.
+
+    Parameters
+    ----------
+    pipeline, taken
+        Stages and routes.
+    least
+        Least service time of each stage, in nanoseconds.
+
+    Returns
+    -------
+    Mapping
+        A number where it is the same for every query, int64 (queries,) elsewhere; only the queries that visit the
+        stage count.
+    """
     remaining: dict[str, int | Instants] = {}
     for stage in reversed(pipeline.stages):
         longest: int | Instants = 0

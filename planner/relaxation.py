@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.problem import Problem
+from planner.problem import Problem, remaining_ns
 from simulator.kernel.relaxation import least_late
 
 __all__ = ["Hardware", "Relaxation", "Windows", "fewest_replicas"]
@@ -185,14 +185,7 @@ class Relaxation:
                     visits = mask if visits is None else visits & mask
                 latest = np.maximum(latest, reached if visits is None else reached * visits)
             before[stage.name] = latest
-        after: dict[str, int | Instants] = {}
-        for stage in reversed(self._stages):
-            longest: int | Instants = 0
-            for child, _ in pipeline.children(stage.name):
-                onwards = least[child.name] + after[child.name]
-                mask = taken.get((stage.name, child.name))
-                longest = np.maximum(longest, onwards if mask is None else onwards * mask)
-            after[stage.name] = longest
+        after = remaining_ns(pipeline, taken, least)
         in_time = self.problem.trace.arrival_ns + pipeline.slo.latency_ns
         return before, {name: in_time - left for name, left in after.items()}
 

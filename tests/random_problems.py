@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from decimal import Decimal
 
 import numpy as np
 
-from inferline.domain import Edge, Hardware, Pipeline, Profile, Slo, Stage, Trace
+from inferline.domain import Configuration, Edge, Hardware, Pipeline, Profile, Slo, Stage, StageConfiguration, Trace
 from planner import Problem, pose
 
 
@@ -72,6 +74,21 @@ def random_problem(
         seed=seed,
     )
     return pose(pipeline, profiles, Trace(arrivals, int(arrivals[-1])))
+
+
+def whole_space(problem: Problem) -> Iterator[Configuration]:
+    """Yield every configuration of the declared space, hardware limits aside."""
+    spaces = [
+        [
+            StageConfiguration(hardware=option.hardware, max_batch=batch, replicas=replicas)
+            for option in problem.options[stage.name].values()
+            for batch in option.batch_sizes
+            for replicas in range(stage.min_replicas, stage.max_replicas + 1)
+        ]
+        for stage in problem.pipeline.stages
+    ]
+    names = [stage.name for stage in problem.pipeline.stages]
+    return (Configuration(dict(zip(names, chosen, strict=True))) for chosen in itertools.product(*spaces))
 
 
 def _affordable(parents: tuple[Edge, ...], made: list[Stage], child: str) -> tuple[Edge, ...]:

@@ -53,5 +53,5 @@ def _inferline() -> None:
 
 
 def main() -> None:
-    """Run the command line and end the process with the exit code of `docs/reference/exit-codes`."""
+    """Run the command line and end the process with the exit code of `docs/reference/commands.md`."""
     ending_well(_inferline)

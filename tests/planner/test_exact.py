@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
-from inferline.domain import Configuration, StageConfiguration
 from planner import Estimator, Found, Infeasible, Problem, exact, greedy
 from planner.relaxation import Relaxation
-from tests.random_problems import random_problem
+from tests.random_problems import random_problem, whole_space
 
 
 def brute_force(problem: Problem) -> int | None:
     """Return the least cost over the whole declared space, by trying it in order of cost; None if none will do."""
     estimator = Estimator(problem)
-    spaces = [
-        [
-            StageConfiguration(hardware=option.hardware, max_batch=batch, replicas=replicas)
-            for option in problem.options[stage.name].values()
-            for batch in option.batch_sizes
-            for replicas in range(stage.min_replicas, stage.max_replicas + 1)
-        ]
-        for stage in problem.pipeline.stages
-    ]
-    names = [stage.name for stage in problem.pipeline.stages]
-    everything = (Configuration(dict(zip(names, chosen, strict=True))) for chosen in itertools.product(*spaces))
     costed = sorted(
-        ((each.cost_nano_usd_per_hour(problem.pipeline), place, each) for place, each in enumerate(everything)),
+        (
+            (each.cost_nano_usd_per_hour(problem.pipeline), place, each)
+            for place, each in enumerate(whole_space(problem))
+        ),
         key=lambda entry: entry[:2],
     )
     for cost, _, configuration in costed:

@@ -18,7 +18,7 @@ from planner.explain import ROWS, Explanation, explain
 from planner.trials import Trial
 from planner.variations import varied
 from simulator import simulate
-from tests.random_problems import profile, random_problem
+from tests.random_problems import profile, random_problem, whole_space
 
 MS = 10**6
 SEEDS = [1, 4, 7, 11, 18, 20]
@@ -170,20 +170,6 @@ def test_greedy_plans_are_told_what_they_missed():
     assert told > 0
 
 
-def everything(problem: Problem) -> Iterator[Configuration]:
-    spaces = [
-        [
-            StageConfiguration(hardware=option.hardware, max_batch=batch, replicas=replicas)
-            for option in problem.options[stage.name].values()
-            for batch in option.batch_sizes
-            for replicas in range(stage.min_replicas, stage.max_replicas + 1)
-        ]
-        for stage in problem.pipeline.stages
-    ]
-    names = [stage.name for stage in problem.pipeline.stages]
-    return (Configuration(dict(zip(names, chosen, strict=True))) for chosen in itertools.product(*spaces))
-
-
 def test_indispensable_replicas_are_so_by_brute_force():
     claimed = 0
     for seed in range(40):
@@ -200,7 +186,7 @@ def test_indispensable_replicas_are_so_by_brute_force():
             hardware = plan.configuration[name].hardware
             assert not any(
                 estimator.feasible(each)
-                for each in everything(problem)
+                for each in whole_space(problem)
                 if (each[name].hardware, each[name].replicas) == (hardware, last.replicas - 1)
             )
     assert claimed >= 5

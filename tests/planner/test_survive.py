@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from inferline.domain import Configuration, StageConfiguration
 from inferline.files import load
 from planner import Estimator, Found, Infeasible, Problem, exact, greedy, latency_ns, pose
-from tests.random_problems import random_problem
+from tests.random_problems import random_problem, whole_space
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/pipeline.yaml"))
 
@@ -36,18 +35,7 @@ def survives(problem: Problem, configuration: Configuration, lost: int) -> bool:
 
 
 def brute_force(problem: Problem, lost: int) -> int | None:
-    spaces = [
-        [
-            StageConfiguration(hardware=option.hardware, max_batch=batch, replicas=replicas)
-            for option in problem.options[stage.name].values()
-            for batch in option.batch_sizes
-            for replicas in range(stage.min_replicas, stage.max_replicas + 1)
-        ]
-        for stage in problem.pipeline.stages
-    ]
-    names = [stage.name for stage in problem.pipeline.stages]
-    everything = [Configuration(dict(zip(names, chosen, strict=True))) for chosen in itertools.product(*spaces)]
-    for each in sorted(everything, key=lambda each: each.cost_nano_usd_per_hour(problem.pipeline)):
+    for each in sorted(whole_space(problem), key=lambda each: each.cost_nano_usd_per_hour(problem.pipeline)):
         allowed = not each.exceeded_limits(problem.pipeline)
         if allowed and meets_slo(problem, each) and survives(problem, each, lost):
             return each.cost_nano_usd_per_hour(problem.pipeline)
