@@ -20,8 +20,8 @@ from inferline.files import Inputs, load, read_configuration
 from inferline.files.faults import attempt
 from inferline.units import NANO, format_duration
 from planner import Problem, pose
-from planner.rehearsal import rehearse
-from planner.timetable import ASSUMED_ACTIVATION_NS, ActivationDelay, Pace, activation_delay
+from planner.transitions.rehearsal import rehearse
+from planner.transitions.timetable import ASSUMED_ACTIVATION_NS, ActivationDelay, Pace, activation_delay
 
 __all__ = ["command"]
 

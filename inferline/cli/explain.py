@@ -9,11 +9,11 @@ from rich.table import Table
 from inferline.cli.tables import share
 from inferline.domain import Configuration, Plan, StageConfiguration
 from inferline.units import format_duration, format_usd
-from planner.constraints import Constraint
-from planner.explain import Explanation, LastReplica
-from planner.neighbours import Neighbour
-from planner.relaxing import Relaxed
-from planner.trials import Break, Trial
+from planner.explanation.constraints import Constraint
+from planner.explanation.explain import Explanation, LastReplica
+from planner.explanation.neighbours import Neighbour
+from planner.explanation.relaxing import Relaxed
+from planner.explanation.trials import Break, Trial
 
 __all__ = ["explanation_tables"]
 

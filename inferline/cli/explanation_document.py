@@ -9,11 +9,11 @@ from typing import Any
 from inferline.domain import Configuration, Plan
 from inferline.units import NANO
 from planner.budget import Budget
-from planner.constraints import Constraint
-from planner.explain import Explanation, LastReplica
-from planner.neighbours import Neighbour
-from planner.relaxing import Relaxed
-from planner.trials import Trial
+from planner.explanation.constraints import Constraint
+from planner.explanation.explain import Explanation, LastReplica
+from planner.explanation.neighbours import Neighbour
+from planner.explanation.relaxing import Relaxed
+from planner.explanation.trials import Trial
 
 __all__ = ["explanation_document", "with_explanation"]
 

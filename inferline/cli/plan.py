@@ -43,7 +43,7 @@ from planner import (
     pose,
     search,
 )
-from planner.explain import Explanation, explain
+from planner.explanation.explain import Explanation, explain
 from planner.variations import Profiles
 
 __all__ = ["command"]

@@ -8,10 +8,10 @@ from typing import Any
 from inferline.domain import Configuration
 from inferline.units import NANO
 from planner import Problem
-from planner.periods import Period, Seen
-from planner.rehearsal import Rehearsal
-from planner.timetable import ActivationDelay, Pace
-from planner.transition import TransitionStep
+from planner.transitions.periods import Period, Seen
+from planner.transitions.rehearsal import Rehearsal
+from planner.transitions.timetable import ActivationDelay, Pace
+from planner.transitions.transition import TransitionStep
 
 __all__ = ["transition_document"]
 

@@ -10,10 +10,10 @@ from inferline.cli.tables import share
 from inferline.domain import Configuration, Pipeline
 from inferline.units import format_duration, format_usd
 from planner import Problem
-from planner.periods import Period, Seen
-from planner.rehearsal import Rehearsal
-from planner.timetable import ActivationDelay, Pace
-from planner.transition import ADD, BATCH, SWITCH, TransitionStep
+from planner.transitions.periods import Period, Seen
+from planner.transitions.rehearsal import Rehearsal
+from planner.transitions.timetable import ActivationDelay, Pace
+from planner.transitions.transition import ADD, BATCH, SWITCH, TransitionStep
 
 __all__ = ["changes_table", "step_tables", "verdict_lines"]
 

@@ -23,7 +23,7 @@ from simulator.kernel.station import (
     serve_unbatched,
 )
 from simulator.kernel.streams import Pool, Stream, enter, feed
-from simulator.kernel.visits import order_visits, replica_busy
+from simulator.kernel.visits import batch_times, order_visits, replica_busy
 from simulator.network import Network
 from simulator.results import Result, StationResult, Visits
 
@@ -172,8 +172,8 @@ def _visits(
 ) -> Visits:
     """Spread the logged batches over their queries, by query id, and over the replicas."""
     visits = len(arrivals)
-    sizes = np.diff(served.first, append=np.int32(visits))
-    batch_ns = table_ns[sizes - 1] if row is None else table_ns[row[: sizes.size], sizes - 1]
+    rows = _NO_ROWS if row is None else row
+    batch_ns = batch_times(served.first, visits, table_ns.reshape(-1), table_ns.shape[-1], rows)
     query_id = np.empty(visits, dtype=np.int32)
     arrival_ns, wait_ns, service_ns = np.empty((3, visits), dtype=np.int64)
     order_visits(

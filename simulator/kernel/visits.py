@@ -7,7 +7,22 @@ from numba import njit, types
 
 from simulator.kernel.arrays import IDS, INSTANTS, READ_IDS, READ_INSTANTS, WHOLE, Ids, Instants
 
-__all__ = ["order_visits", "replica_busy"]
+__all__ = ["batch_times", "order_visits", "replica_busy"]
+
+
+@njit(INSTANTS(READ_IDS, WHOLE, READ_INSTANTS, WHOLE, READ_IDS), cache=True, nogil=True)
+def batch_times(first: Ids, visits: int, latency_ns: Instants, max_batch: int, row: Ids) -> Instants:
+    """Return the service time of every batch, int64 (batches,), in order of dispatch.
+
+    The arguments are those of `order_visits` and, for ``latency_ns`` to ``row``, of `advance_sampled`.
+    """
+    batch_ns = np.empty(first.size, dtype=np.int64)
+    sampled = row.size > 0
+    for b in range(first.size):
+        end = first[b + 1] if b + 1 < first.size else visits
+        place = end - first[b] - 1
+        batch_ns[b] = latency_ns[row[b] * max_batch + place] if sampled else latency_ns[place]
+    return batch_ns
 
 
 @njit(

@@ -12,7 +12,7 @@ from inferline.domain import Plan
 from planner import Infeasible, Step, latency_ns, make_plan
 from planner.sweep import SWEEPS, geometric, sweep
 from planner.variations import with_latency, with_percentile, with_rate
-from tests.planner.test_explain import profiles_of
+from tests.planner.explanation.test_explain import profiles_of
 from tests.random_problems import random_problem
 
 

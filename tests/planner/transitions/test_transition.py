@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from inferline.domain import Configuration, Pipeline, StageConfiguration
 from planner import Problem
-from planner.transition import Transition, plan_transition
-from tests.planner.chains import SPEED, S, posed, running
+from planner.transitions.transition import Transition, plan_transition
+from tests.planner.transitions.chains import SPEED, S, posed, running
 
 
 def told(transition: Transition) -> list[str]:

@@ -10,12 +10,12 @@ import pytest
 from inferline.domain import Configuration, Profile
 from inferline.errors import InputError
 from planner import Problem
-from planner.rehearsal import rehearse
-from planner.timetable import ActivationDelay, Pace, Slot, activation_delay, schedule, timetable
-from planner.transition import Transition, plan_transition
+from planner.transitions.rehearsal import rehearse
+from planner.transitions.timetable import ActivationDelay, Pace, Slot, activation_delay, schedule, timetable
+from planner.transitions.transition import Transition, plan_transition
 from simulator.cluster import simulate_cluster
 from simulator.epochs import Epoch
-from tests.planner.chains import SPEED, S, posed, running
+from tests.planner.transitions.chains import SPEED, S, posed, running
 
 
 def test_activation_delays_come_from_the_user_the_profile_or_an_assumption():

@@ -14,8 +14,8 @@ from inferline.domain import Configuration, Edge, Hardware, Pipeline, Slo, Stage
 from inferline.domain.slo import nearest_rank
 from planner import Estimator, Infeasible, Problem, exact, make_plan, pose
 from planner.budget import budgets
-from planner.explain import ROWS, Explanation, explain
-from planner.trials import Trial
+from planner.explanation.explain import ROWS, Explanation, explain
+from planner.explanation.trials import Trial
 from planner.variations import varied
 from simulator import simulate
 from tests.random_problems import profile, random_problem, whole_space

@@ -9,12 +9,12 @@ from types import MappingProxyType
 
 from inferline.domain import Configuration, Plan
 from planner.budget import Budget, budgets, slowest_queries
-from planner.constraints import constraints
-from planner.neighbours import Neighbour, neighbours, other_batch_sizes, without_replica
+from planner.explanation.constraints import constraints
+from planner.explanation.neighbours import Neighbour, neighbours, other_batch_sizes, without_replica
+from planner.explanation.relaxing import Relaxed, relax
+from planner.explanation.trials import Trial, Trials
 from planner.problem import Problem
 from planner.relaxation import Relaxation
-from planner.relaxing import Relaxed, relax
-from planner.trials import Trial, Trials
 from planner.variations import Profiles
 from simulator import simulate
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inferline.domain import Configuration, Plan
-from planner.constraints import Constraint
 from planner.estimator import Estimator
+from planner.explanation.constraints import Constraint
 from planner.outcome import Found, Infeasible, Step
 from planner.plan import search
 from planner.problem import Problem

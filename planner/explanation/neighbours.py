@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from inferline.domain import Configuration, StageConfiguration
+from planner.explanation.trials import Trial, Trials
 from planner.problem import Option, Problem, replicas_that_fit
-from planner.trials import Trial, Trials
 
 __all__ = ["Neighbour", "neighbours", "other_batch_sizes", "without_replica"]
 

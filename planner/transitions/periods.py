@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inferline.domain import Slo
 from inferline.domain.slo import nearest_rank
 from planner.problem import Problem
-from planner.timetable import Slot
+from planner.transitions.timetable import Slot
 from simulator import Result, StationResult
 
 __all__ = ["Period", "Seen", "arriving", "period", "seen"]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from inferline.domain import Configuration, Pipeline
 from planner.problem import Problem
-from planner.transition_order import ADD, BATCH, REMOVE, SWITCH, Move, order_moves
+from planner.transitions.transition_order import ADD, BATCH, REMOVE, SWITCH, Move, order_moves
 
 __all__ = ["ADD", "BATCH", "REMOVE", "SWITCH", "BatchPlace", "Transition", "TransitionStep", "plan_transition"]
 

@@ -8,11 +8,11 @@ from typing import get_args
 
 from inferline.domain import Configuration
 from inferline.units import NANO
-from planner.periods import Period, Seen, arriving, period, seen
 from planner.prediction import latency_ns
 from planner.problem import Problem
-from planner.timetable import Pace, Slot, schedule, timetable
-from planner.transition import ADD, REMOVE, BatchPlace, Transition, plan_transition
+from planner.transitions.periods import Period, Seen, arriving, period, seen
+from planner.transitions.timetable import Pace, Slot, schedule, timetable
+from planner.transitions.transition import ADD, REMOVE, BatchPlace, Transition, plan_transition
 from simulator import Result
 from simulator.cluster import simulate_cluster
 

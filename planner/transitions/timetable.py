@@ -12,7 +12,7 @@ from inferline.domain import Profile
 from inferline.errors import InputError
 from inferline.units import MAX_TIME_NS, NANO
 from planner.problem import Problem
-from planner.transition import ADD, REMOVE, SWITCH, Transition, TransitionStep
+from planner.transitions.transition import ADD, REMOVE, SWITCH, Transition, TransitionStep
 from simulator.epochs import Epoch, Schedule
 
 __all__ = ["ASSUMED_ACTIVATION_NS", "ActivationDelay", "Pace", "Slot", "activation_delay", "schedule", "timetable"]
