@@ -21,7 +21,7 @@ __all__ = ["ConfidentEstimator", "OutOfTime"]
 
 Answer = TypeVar("Answer")
 
-WORLD_BYTES = 2 << 30
+WORLD_BYTES = 4 << 30
 CACHE_BYTES = 1 << 30
 _HARDEST = 8
 
@@ -192,7 +192,7 @@ class ConfidentEstimator:
         made = WorldEstimator(self.worlds.world(number), self._kept)
         with self._lock:
             self._estimators[number] = made
-            while len(self._estimators) * made.world.nbytes > WORLD_BYTES and len(self._estimators) > self._at_once:
+            while len(self._estimators) * made.nbytes > WORLD_BYTES and len(self._estimators) > self._at_once:
                 self._estimators.popitem(last=False)
         return made
 

@@ -15,6 +15,8 @@ __all__ = ["WorldEstimator"]
 
 Prefix = tuple[str, tuple[StageConfiguration, ...]]
 
+_UNDER_WAY = 3
+
 
 class WorldEstimator:
     """Judges configurations in one world, one at a time.
@@ -47,6 +49,11 @@ class WorldEstimator:
                 for child, _ in world.problem.pipeline.children(stage.name)
             )
         ]
+
+    @property
+    def nbytes(self) -> int:
+        """About the most memory that the world takes here: itself, departures kept and departures under way."""
+        return self.world.nbytes + 12 * len(self.world.problem.trace) * (self._kept + _UNDER_WAY)
 
     def meets(self, configuration: Configuration) -> bool:
         """Whether the configuration meets the SLO here; stages are given up as early as the estimator's are."""

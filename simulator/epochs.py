@@ -69,6 +69,8 @@ def check_schedule(network: Network, schedule: Schedule, arrivals: NDArray[np.in
             raise InputError(f"schedule: no station {name!r} in the network")
     end = int(arrivals[-1]) if arrivals.size else 0
     for name, station in stations.items():
+        if station.sampled is not None:
+            raise InputError(f"station {name!r}: service times drawn per batch cannot run under a schedule")
         epochs = schedule.get(name, ())
         starts = [epoch.start_ns for epoch in epochs]
         if any(after <= before for before, after in pairwise(starts)):

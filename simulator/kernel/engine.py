@@ -172,7 +172,7 @@ def _visits(
 ) -> Visits:
     """Spread the logged batches over their queries, by query id, and over the replicas."""
     visits = len(arrivals)
-    rows = _NO_ROWS if row is None else row
+    rows = _NO_IDS if row is None else row
     batch_ns = batch_times(served.first, visits, table_ns.reshape(-1), table_ns.shape[-1], rows)
     query_id = np.empty(visits, dtype=np.int32)
     arrival_ns, wait_ns, service_ns = np.empty((3, visits), dtype=np.int64)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from inferline.errors import InputError
 from simulator import Network, SampledTimes, Station, simulate
+from simulator.cluster import simulate_cluster
 from tests.simulator.outcomes import assert_same
 from tests.simulator.random_networks import Instance, chains, instances
 
@@ -121,3 +122,9 @@ def test_samples_must_fit_the_station_and_the_trace():
         Station("x", (1,), sampled=times)
     with pytest.raises(InputError, match="rows for 2 batches"):
         simulate(Network((Station("x", (1, 1), sampled=times),)), np.array([0, 1, 2]))
+
+
+def test_a_cluster_refuses_what_it_would_not_draw():
+    times = SampledTimes(rows_ns=np.array([[1], [2]]), row=np.zeros(1, dtype=np.int32))
+    with pytest.raises(InputError, match="cannot run under a schedule"):
+        simulate_cluster(Network((Station("x", (1,), sampled=times),)), {}, np.array([0]))
