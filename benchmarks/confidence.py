@@ -20,9 +20,9 @@ from inferline.cli.tables import share
 from inferline.files import load
 from inferline.units import format_usd
 from planner import Infeasible, Problem, pose, search
-from planner.confidence import plan_with_confidence
-from planner.world_shares import Share, met_in
-from planner.worlds import Profiles, Worlds
+from planner.uncertainty.confidence import plan_with_confidence
+from planner.uncertainty.world_shares import Share, met_in
+from planner.uncertainty.worlds import Profiles, Worlds
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MOST_QUERIES = 300_000

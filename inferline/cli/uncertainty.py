@@ -15,10 +15,10 @@ from inferline.domain import Configuration, Pipeline, Plan
 from inferline.errors import Fault, InputError
 from inferline.units import format_duration, format_usd
 from planner import Found, Infeasible, Observe, Problem, plan_of
-from planner.confidence import Confident, plan_with_confidence
-from planner.sensitivity import CHANGES, Outcome, Sensitivity, sensitivity
-from planner.world_shares import Share
-from planner.worlds import Profiles, Worlds, block_length_ns
+from planner.uncertainty.confidence import Confident, plan_with_confidence
+from planner.uncertainty.sensitivity import CHANGES, Outcome, Sensitivity, sensitivity
+from planner.uncertainty.world_shares import Share
+from planner.uncertainty.worlds import Profiles, Worlds, block_length_ns
 
 __all__ = [
     "CONFIDENCE",

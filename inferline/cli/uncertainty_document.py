@@ -9,9 +9,9 @@ from typing import Any
 
 from inferline.domain import Pipeline
 from inferline.units import NANO
-from planner.confidence import Confident
-from planner.sensitivity import Outcome, Sensitivity
-from planner.world_shares import Share
+from planner.uncertainty.confidence import Confident
+from planner.uncertainty.sensitivity import Outcome, Sensitivity
+from planner.uncertainty.world_shares import Share
 
 __all__ = ["Uncertainty", "with_uncertainty"]
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import numpy as np
 
 from inferline.domain import Configuration, StageConfiguration
-from planner.worlds import World
+from planner.uncertainty.worlds import World
 from simulator.kernel.engine import Pool, Stream, enter, feed, serve
 from simulator.kernel.flow import count_late
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from inferline.domain import Configuration
 from planner.estimator import THREADS, Estimator
-from planner.world_estimator import WorldEstimator
-from planner.worlds import World, Worlds
+from planner.uncertainty.world_estimator import WorldEstimator
+from planner.uncertainty.worlds import World, Worlds
 
 __all__ = ["ConfidentEstimator", "OutOfTime"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from inferline.domain import Edge, Hardware, Pipeline, Profile, Slo, Stage, gamma_trace
 from planner import Problem, pose
-from planner.worlds import Profiles
+from planner.uncertainty.worlds import Profiles
 from tests.random_problems import random_problem
 
 

@@ -14,15 +14,15 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from inferline.domain import Configuration
-from planner.confident import ConfidentEstimator
-from planner.confident_search import cheapest_confident
 from planner.estimator import Estimator
 from planner.outcome import Infeasible, Observe, Step
 from planner.prediction import measure
 from planner.problem import Problem
 from planner.relaxation import Relaxation
-from planner.world_shares import Share, met_in, required_worlds, world_counts
-from planner.worlds import Profiles, Worlds
+from planner.uncertainty.confident import ConfidentEstimator
+from planner.uncertainty.confident_search import cheapest_confident
+from planner.uncertainty.world_shares import Share, met_in, required_worlds, world_counts
+from planner.uncertainty.worlds import Profiles, Worlds
 
 __all__ = ["FRESH", "Confident", "plan_with_confidence"]
 

@@ -10,13 +10,13 @@ import pytest
 
 from inferline.domain import Configuration, Edge, Hardware, Pipeline, Slo, Stage, StageConfiguration
 from planner import Estimator, Infeasible, Problem, exact, greedy
-from planner.confidence import plan_with_confidence
-from planner.confident import ConfidentEstimator, OutOfTime
-from planner.sensitivity import conditional_edges, sensitivity, with_probabilities
-from planner.world_shares import Share, met_in, required_worlds
-from planner.worlds import Worlds
+from planner.uncertainty.confidence import plan_with_confidence
+from planner.uncertainty.confident import ConfidentEstimator, OutOfTime
+from planner.uncertainty.sensitivity import conditional_edges, sensitivity, with_probabilities
+from planner.uncertainty.world_shares import Share, met_in, required_worlds
+from planner.uncertainty.worlds import Worlds
 from tests.planner.test_estimator import draw, meets_slo
-from tests.planner.uncertain_problems import bursty, random_uncertain
+from tests.planner.uncertainty.uncertain_problems import bursty, random_uncertain
 
 
 def meets(worlds: Worlds, number: int, configuration: Configuration) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from inferline.domain import Configuration
 from planner.estimator import THREADS
-from planner.world_estimator import WorldEstimator
-from planner.worlds import Worlds
+from planner.uncertainty.world_estimator import WorldEstimator
+from planner.uncertainty.worlds import Worlds
 
 __all__ = ["Share", "met_in", "required_worlds", "world_counts"]
 

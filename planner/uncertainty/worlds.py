@@ -17,7 +17,7 @@ from inferline.domain import Configuration, Profile, StageConfiguration, Trace, 
 from inferline.domain.randomness import keyed_generator
 from inferline.units import NANO
 from planner.problem import Problem, pose
-from planner.spread import quantile_rows, spread_sources
+from planner.uncertainty.spread import quantile_rows, spread_sources
 from simulator import Network, SampledTimes, Station, simulate
 
 __all__ = ["Profiles", "Times", "World", "Worlds", "block_length_ns", "resampled"]

@@ -7,10 +7,10 @@ from itertools import combinations
 
 from inferline.domain import Configuration, StageConfiguration
 from planner.actions import next_batch
-from planner.confident import ConfidentEstimator, OutOfTime
 from planner.greedy import greedy, minimise_cost
 from planner.outcome import Observe, Step
 from planner.problem import Option, Problem, replicas_that_fit
+from planner.uncertainty.confident import ConfidentEstimator, OutOfTime
 
 __all__ = ["cheapest_confident"]
 

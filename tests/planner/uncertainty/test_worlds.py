@@ -7,12 +7,12 @@ import pytest
 
 from inferline.domain import Configuration, Profile, StageConfiguration, Trace, even_trace
 from inferline.domain.randomness import keyed_generator
-from planner.spread import ROWS, inverse_cdf, quantile_rows, spread_sources
-from planner.world_estimator import WorldEstimator
-from planner.worlds import Worlds, block_length_ns, resampled
+from planner.uncertainty.spread import ROWS, inverse_cdf, quantile_rows, spread_sources
+from planner.uncertainty.world_estimator import WorldEstimator
+from planner.uncertainty.worlds import Worlds, block_length_ns, resampled
 from simulator import simulate
 from tests.planner.test_estimator import draw
-from tests.planner.uncertain_problems import bursty, random_uncertain
+from tests.planner.uncertainty.uncertain_problems import bursty, random_uncertain
 
 SECOND = 10**9
 

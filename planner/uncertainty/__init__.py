@@ -1,0 +1,1 @@
+"""Plans for resampled worlds, and what a plan stands."""
