@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from inferline.domain import Configuration, StageConfiguration
 from planner.estimator import Estimator
+from planner.prefixes import ends, late_queries, lineages
 from planner.problem import Option, Problem
 from planner.relaxation import Hardware, Relaxation, fewest_replicas
 from simulator.kernel.engine import Pool, Served, Stream, enter, feed, serve
-from simulator.kernel.flow import count_late
 from simulator.kernel.relaxation import release_in_order
 
 __all__ = ["Incumbent", "Interrupted", "Walk"]
@@ -110,11 +110,7 @@ class Walk:
         self._scratch_ns = np.empty(len(problem.trace), dtype=np.int64)
         stages = problem.pipeline.stages
         self._number = {stage.name: place for place, stage in enumerate(stages)}
-        self._ends = tuple(
-            place
-            for place, stage in enumerate(stages)
-            if all((stage.name, child.name) in problem.routes for child, _ in problem.pipeline.children(stage.name))
-        )
+        self._ends = ends(problem)
         self._levels: list[_Level] = []
         self._rank: Rank = ()
         self._hardware: Hardware = ()
@@ -137,11 +133,8 @@ class Walk:
         problem = self.problem
         deadlines = relaxation.deadlines(hardware)
         levels: list[_Level] = []
-        lineages: list[set[int]] = []
+        above = lineages(problem)
         rest = 0
-        for place, stage in enumerate(problem.pipeline.stages):
-            parents = [self._number[edge.parent] for edge in stage.parents]
-            lineages.append({place}.union(*(lineages[parent] for parent in parents)))
         for place in reversed(range(len(hardware))):
             stage = problem.pipeline.stages[place]
             unit = hardware[place]
@@ -151,7 +144,7 @@ class Walk:
             limit = problem.pipeline.unit(unit).limit
             fewest = relaxation.fewest(place, unit, hardware)
             assert fewest is not None, "choices that nothing meets are not walked"
-            lineage = tuple(sorted(lineages[place]))
+            lineage = tuple(self._number[name] for name in above[stage.name])
             levels.append(
                 _Level(
                     name=stage.name,
@@ -301,14 +294,8 @@ class Walk:
 
     def _in_time(self, departures: list[Stream]) -> bool:
         """Whether few enough queries are late over all ends of the pipeline."""
-        if len(self._ends) == 1:
-            return True  # its own count has stayed within the allowance
-        late = np.zeros(len(self.problem.trace), dtype=np.bool_)
-        late_now = 0
-        for place in self._ends:
-            stream = departures[place]
-            late_now += count_late(stream.instant_ns, stream.query_id, self._levels[place].deadline_ns, late)
-        return late_now <= self.problem.late_allowed
+        by_name = dict(zip(self._number, departures, strict=True))
+        return late_queries(self.problem, self._ends, by_name) <= self.problem.late_allowed
 
     def _configuration(self, choices: list[Choice]) -> Configuration:
         chosen: Mapping[str, StageConfiguration] = {
