@@ -155,12 +155,12 @@ def format_duration(nanoseconds: float) -> str:
 
     Examples
     --------
-    >>> [format_duration(x) for x in (150_000_000, 1_234_567, 90_000_000_000, 0)]
-    ['150 ms', '1.23 ms', '90 s', '0 s']
+    >>> [format_duration(x) for x in (150_000_000, 1_234_567, 999_999_999, 90_000_000_000, 0)]
+    ['150 ms', '1.23 ms', '1 s', '90 s', '0 s']
     """
     for unit, size in (("s", NANO), ("ms", 10**6), ("us", 10**3)):
-        if nanoseconds >= size:
-            number = nanoseconds / size
+        number = nanoseconds / size
+        if float(f"{number:.3g}") >= 1:  # 999.9 ms reads as 1 s
             return f"{number:.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
     return f"{nanoseconds:.0f} ns" if nanoseconds else "0 s"
 
@@ -170,8 +170,8 @@ def format_usd(nano_usd: int) -> str:
 
     Examples
     --------
-    >>> format_usd(5_790_000_000), format_usd(66_500_000)
-    ('$5.79', '$0.0665')
+    >>> format_usd(5_790_000_000), format_usd(66_500_000), format_usd(999_999_999)
+    ('$5.79', '$0.0665', '$1.00')
     """
     dollars = nano_usd / NANO
-    return f"${dollars:,.2f}" if dollars >= 1 or nano_usd == 0 else f"${dollars:.4f}"
+    return f"${dollars:,.2f}" if round(dollars, 4) >= 1 or nano_usd == 0 else f"${dollars:.4f}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -33,12 +35,23 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(VERBS[cmd_name][0]).command
+        # The first import after an installation compiles the simulator: say so when it takes that long.
+        late = threading.Timer(1.5, _say_compiling)
+        late.start()
+        try:
+            command: click.Command = importlib.import_module(VERBS[cmd_name][0]).command
+        finally:
+            late.cancel()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+
+
+def _say_compiling() -> None:
+    if sys.stderr.isatty():
+        click.echo("compiling the simulator, once after installation ...", err=True)
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})

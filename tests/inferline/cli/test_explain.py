@@ -104,7 +104,7 @@ def test_an_interrupted_explanation_leaves_the_plan(run, folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("inferline.cli.plan.explain", interrupted)
+    monkeypatch.setattr("inferline.cli.planning.explain", interrupted)
     ended = run("plan", "pipeline.yaml", "--explain", "--out", "plan.json")
     assert ended.code == 130
     assert "this is the plan, without its explanation" in ended.err

@@ -139,6 +139,6 @@ def test_an_interrupt_ends_in_130(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("inferline.cli.plan.load", interrupted)
+    monkeypatch.setattr("inferline.cli.planning.load", interrupted)
     ended = run("plan", "pipeline.yaml")
     assert (ended.code, ended.out) == (130, "")
