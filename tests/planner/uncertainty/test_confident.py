@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from inferline.domain import Configuration, Edge, Hardware, Pipeline, Slo, Stage, StageConfiguration
+from inferline.domain import Configuration, Edge, Hardware, Pipeline, Slo, Stage
 from planner import Estimator, Infeasible, Problem, exact, greedy
 from planner.uncertainty.confidence import plan_with_confidence
 from planner.uncertainty.confident import ConfidentEstimator, OutOfTime
@@ -17,6 +16,7 @@ from planner.uncertainty.world_shares import Share, met_in, required_worlds
 from planner.uncertainty.worlds import Worlds
 from tests.planner.test_estimator import draw, meets_slo
 from tests.planner.uncertainty.uncertain_problems import bursty, random_uncertain
+from tests.random_problems import whole_space
 
 
 def meets(worlds: Worlds, number: int, configuration: Configuration) -> bool:
@@ -69,20 +69,8 @@ def test_the_time_is_asked_before_every_new_verdict():
 
 def space(problem: Problem) -> list[Configuration]:
     """Return all configurations, the cheapest first."""
-    choices = [
-        [
-            StageConfiguration(hardware=option.hardware, max_batch=size, replicas=replicas)
-            for option in problem.options[stage.name].values()
-            for size in option.batch_sizes
-            for replicas in range(stage.min_replicas, stage.max_replicas + 1)
-        ]
-        for stage in problem.pipeline.stages
-    ]
-    names = [stage.name for stage in problem.pipeline.stages]
-    made = [Configuration(dict(zip(names, each, strict=True))) for each in itertools.product(*choices)]
-    return sorted(
-        (each for each in made if not each.exceeded_limits(problem.pipeline)), key=lambda c: cost(problem, c)
-    )
+    allowed = (each for each in whole_space(problem) if not each.exceeded_limits(problem.pipeline))
+    return sorted(allowed, key=lambda each: cost(problem, each))
 
 
 def test_the_plan_is_feasible_near_the_optimum_and_above_its_bound():
