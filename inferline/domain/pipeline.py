@@ -9,9 +9,12 @@ from graphlib import CycleError, TopologicalSorter
 from inferline.domain.hardware import Hardware
 from inferline.domain.slo import Slo
 
-__all__ = ["DEFAULT_MAX_REPLICAS", "Edge", "Pipeline", "Stage", "find_cycle"]
+__all__ = ["DEFAULT_MAX_REPLICAS", "MODEL_KINDS", "Edge", "Pipeline", "Stage", "find_cycle"]
 
 DEFAULT_MAX_REPLICAS = 100
+
+MODEL_KINDS = ("callable", "pytorch", "onnx", "sklearn", "container", "http")
+"""The ways to run a model; each model gives exactly one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from inferline.domain.arrivals import GENERATORS
-from inferline.domain.pipeline import DEFAULT_MAX_REPLICAS
+from inferline.domain.pipeline import DEFAULT_MAX_REPLICAS, MODEL_KINDS
 from inferline.files.documents.fields import AboveZero, Cv2, Document, Duration, Name, Price, Rate, Seed, Share, Text
 from inferline.files.limits import MAX_BATCH_SIZE, MAX_REPLICAS, MAX_UNITS
 from inferline.files.pipeline_file.generators import GENERAL_KEYS, accepted_keys, required_keys
 from inferline.files.wording import shown
 
 __all__ = [
-    "MODEL_KINDS",
     "VERSION",
     "EdgeDocument",
     "GenerateDocument",
@@ -34,9 +33,6 @@ __all__ = [
 ]
 
 VERSION = 1
-
-MODEL_KINDS = ("callable", "pytorch", "onnx", "sklearn", "container", "http")
-"""The ways to run a model; each model gives exactly one of them."""
 
 _CALLABLE = r"^[^:\s]+:[^:\s]+$"
 

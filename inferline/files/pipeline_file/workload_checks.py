@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from inferline.domain.arrivals import GENERATORS
+from inferline.domain.pipeline import MODEL_KINDS
 from inferline.errors import UnitError
 from inferline.files.faults import DocumentFaults
 from inferline.files.limits import MAX_QUERIES
 from inferline.files.pipeline_file.generators import accepted_keys, required_keys
 from inferline.files.pipeline_file.outline import Outline, as_mapping, as_number
-from inferline.files.pipeline_file.pipeline_structure import MODEL_KINDS
 from inferline.files.wording import either, shown, suggestion
 from inferline.units import NANO, parse_duration_ns
 
