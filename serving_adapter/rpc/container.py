@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic, perf_counter
 
+import numpy as np
 import zmq
 
 from serving_adapter.models.loading import Model
@@ -18,6 +19,7 @@ from serving_adapter.rpc.wire import (
     HeartbeatReply,
     HeartbeatType,
     PredictRequest,
+    WireError,
     decode_from_server,
     encode_heartbeat,
     encode_new_container,
@@ -26,15 +28,17 @@ from serving_adapter.rpc.wire import (
 
 __all__ = ["Container", "OutputError"]
 
-POLL_S = 5.0
-"""Silence after which a container sends a heartbeat (clipper-rpc v3)."""
+HEARTBEAT_S = 5.0
+"""Silence after which a container sends a heartbeat (Clipper's RPC, version 3)."""
 
 SILENCE_S = 30.0
 """Silence after which it gives the session up and begins a new one."""
 
+_WANTED = "it must return a list with one output per input"
+
 
 class OutputError(ValueError):
-    """A model did not return one output per input."""
+    """A model did not return one output per input, or one that is no text and no JSON value."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +58,11 @@ class Container:
     observe
         Called after each answered batch with its size and the seconds that the model took.
     stop
-        Set it to end `serve` within a poll.
+        Set it to end `serve` within a poll, or when the batch in hand is answered.
+    poll_s
+        How often `stop` is looked at.
+    heartbeat_s, silence_s
+        When a silent server is sent a heartbeat, and when it is given up for a new session.
     """
 
     model: Model
@@ -64,7 +72,9 @@ class Container:
     address: str
     observe: Callable[[int, float], None] = lambda size, seconds: None  # noqa: ARG005
     stop: Event = field(default_factory=Event)
-    poll_s: float = POLL_S
+    poll_s: float = 0.5
+    heartbeat_s: float = HEARTBEAT_S
+    silence_s: float = SILENCE_S
 
     def serve(self) -> None:
         """Serve until `stop` is set.
@@ -74,7 +84,7 @@ class Container:
         OutputError
             When the model returns something else than one output per input.
         WireError
-            When the server speaks something else.
+            When the server speaks something else, or sends inputs of another type than the model takes.
         Exception
             Whatever the model raises.
         """
@@ -86,34 +96,56 @@ class Container:
                     self._session(socket)
 
     def _session(self, socket: zmq.Socket[bytes]) -> None:
+        """Serve until the server has been silent for too long; a server that never answers counts as well."""
         socket.send_multipart([b"", *encode_heartbeat()])
+        heard = sent = monotonic()
         connected = False
-        last = monotonic()
         while not self.stop.is_set():
-            if not socket.poll(int(min(self.poll_s, POLL_S) * 1000)):
-                if connected and monotonic() - last >= SILENCE_S:
-                    return
-                if connected and monotonic() - last >= POLL_S:
-                    socket.send_multipart([b"", *encode_heartbeat()])
+            if socket.poll(int(self.poll_s * 1000)):
+                self._take(socket, decode_from_server(socket.recv_multipart()[1:]))
+                # Not before the model is done: what the server said meanwhile is still to be read.
+                heard, connected = monotonic(), True
                 continue
-            message = decode_from_server(socket.recv_multipart()[1:])
-            connected, last = True, monotonic()
-            match message:
-                case HeartbeatReply(HeartbeatType.REQUEST_METADATA):
-                    kind = data_type_of(self.input_type)
-                    socket.send_multipart([b"", *encode_new_container(self.name, self.version, kind)])
-                case PredictRequest():
-                    self._answer(socket, message)
+            now = monotonic()
+            if now - heard >= self.silence_s:
+                return
+            # The first heartbeat waits in the socket until the server is there; more would only queue behind it.
+            if connected and now - max(heard, sent) >= self.heartbeat_s:
+                socket.send_multipart([b"", *encode_heartbeat()])
+                sent = now
+
+    def _take(self, socket: zmq.Socket[bytes], message: HeartbeatReply | PredictRequest) -> None:
+        match message:
+            case HeartbeatReply(HeartbeatType.REQUEST_METADATA):
+                kind = data_type_of(self.input_type)
+                socket.send_multipart([b"", *encode_new_container(self.name, self.version, kind)])
+            case PredictRequest():
+                self._answer(socket, message)
 
     def _answer(self, socket: zmq.Socket[bytes], request: PredictRequest) -> None:
+        kind = data_type_of(self.input_type)
+        if request.data_type is not kind:
+            raise WireError(f"inputs of type {request.data_type.readable}; this model takes {kind.readable}")
         inputs = model_inputs(request.inputs, self.input_type)
         start = perf_counter()
         outputs = self.model.predict(inputs)
         seconds = perf_counter() - start
-        if isinstance(outputs, str | bytes) or not isinstance(outputs, Sequence) or len(outputs) != len(inputs):
-            got = f"{len(outputs)} outputs" if hasattr(outputs, "__len__") else type(outputs).__name__
-            raise OutputError(f"returned {got} for {len(inputs)} inputs; it must return one output per input")
-        socket.send_multipart(
-            [b"", *encode_response(request.message_id, [output_bytes(each) for each in outputs])], copy=False
-        )
+        socket.send_multipart([b"", *encode_response(request.message_id, _frames(outputs, len(inputs)))], copy=False)
         self.observe(len(inputs), seconds)
+
+
+def _frames(outputs: object, count: int) -> list[bytes]:
+    """Return the frames of a model's outputs, which may be a list, a tuple, an array ... of `count`."""
+    if isinstance(outputs, np.ndarray) and outputs.ndim:
+        outputs = list(outputs)
+    if not isinstance(outputs, Sequence) or isinstance(outputs, str | bytes):
+        raise OutputError(f"returned a {type(outputs).__name__} for {count} inputs; {_WANTED}")
+    if len(outputs) != count:
+        raise OutputError(f"returned {len(outputs)} outputs for {count} inputs; {_WANTED}")
+    frames = []
+    for place, output in enumerate(outputs):
+        try:
+            frames.append(output_bytes(output))
+        except TypeError as error:
+            raise OutputError(f"output {place} of {count}: {error}") from error
+    return frames

@@ -9,6 +9,7 @@ import zmq
 
 from inferline.errors import OutsideError
 from serving_adapter.rpc.wire import (
+    RPC_VERSION,
     DataType,
     Heartbeat,
     HeartbeatType,
@@ -27,6 +28,9 @@ _WATCH_MS = 50
 
 class SingleReplica:
     """A ROUTER on a free loopback port that one container registers with.
+
+    It reads and answers, heartbeats too, only while one of its methods runs. A container that hears nothing for 30 s
+    begins a new session, and has to be awaited again.
 
     Parameters
     ----------
@@ -77,6 +81,8 @@ class SingleReplica:
         ------
         TimeoutError
             When none did in time.
+        WireError
+            When what connects speaks something else, or another version.
         """
         self._next(timeout_s, check, wanted=NewContainer)
         if self.registered is None:
@@ -97,7 +103,7 @@ class SingleReplica:
         TimeoutError
             When the answer did not come in time.
         WireError
-            When the container answers with another number of outputs than inputs.
+            When the container speaks something else, or answers with another number of outputs than inputs.
         """
         message_id = self._next_id = self._next_id + 1
         frames = encode_request(message_id, data_type, inputs)
@@ -118,19 +124,33 @@ class SingleReplica:
         while True:
             left_ms = (deadline - monotonic()) * 1000
             if left_ms <= 0:
-                raise TimeoutError
+                raise TimeoutError(f"no {'registration' if wanted is NewContainer else 'answer'} in {timeout_s:g} s")
             if not self._socket.poll(min(_WATCH_MS, max(1, int(left_ms)))):
                 check()
                 continue
-            identity, _, *frames = self._socket.recv_multipart()
-            message = decode_from_container(frames)
+            identity, message = self._receive()
             if isinstance(message, Heartbeat):
                 known = identity == self._identity
                 kind = HeartbeatType.KEEP_ALIVE if known else HeartbeatType.REQUEST_METADATA
                 self._socket.send_multipart([identity, b"", *encode_heartbeat_reply(kind)])
             elif isinstance(message, NewContainer):
+                if message.rpc_version != RPC_VERSION:
+                    raise WireError(f"the container speaks version {message.rpc_version}, not {RPC_VERSION}")
                 self._identity, self.registered = identity, message
-                if wanted is NewContainer:
-                    return message
-            elif wanted is PredictResponse and identity == self._identity and message.message_id == message_id:
+                if wanted is not NewContainer:
+                    raise WireError("a container registered while a batch was out, which is lost with that")
                 return message
+            elif message is not None and identity == self._identity and message.message_id == message_id:
+                return message
+
+    def _receive(self) -> tuple[bytes, Heartbeat | NewContainer | PredictResponse | None]:
+        """Return the next message and whose it is; None for what a stranger sends that is no message."""
+        identity, *frames = self._socket.recv_multipart()
+        try:
+            if frames[:1] != [b""]:
+                raise WireError("no empty frame before the message")
+            return identity, decode_from_container(frames[1:])
+        except WireError:
+            if self.registered is None or identity == self._identity:
+                raise
+            return identity, None

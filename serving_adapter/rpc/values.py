@@ -39,7 +39,9 @@ def wire_input(value: Any, input_type: str) -> bytes:  # noqa: ANN401 - a JSON v
     ----------
     value
         A JSON value: an array of numbers, a string, base64 in a string for ``bytes``, anything for ``json``.
-        Bytes are taken as they are.
+        Bytes are taken as they are. The protocol knows flat arrays only: one number is an array of one, and nested
+        arrays are flattened, row after row. A value for ``strings`` that is none is handed on as its JSON text: so a
+        stage can read what the stage before it returned.
 
     Raises
     ------
@@ -53,13 +55,13 @@ def wire_input(value: Any, input_type: str) -> bytes:  # noqa: ANN401 - a JSON v
     """
     if isinstance(value, bytes | bytearray):
         return bytes(value)
-    if input_type == "json":
-        return msgspec.json.encode(value, enc_hook=_plain)
-    if input_type == "strings":
-        if not isinstance(value, str):
-            # A stage behind another one may be handed an object: it gets the object's JSON text.
-            return msgspec.json.encode(value, enc_hook=_plain)
+    if input_type == "strings" and isinstance(value, str):
         return value.encode()
+    if input_type in {"json", "strings"}:
+        try:
+            return _json(value)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
     if input_type == "bytes":
         if not isinstance(value, str):
             raise ValueError(f"a value of type bytes is base64 in a string, not {type(value).__name__}")
@@ -67,17 +69,32 @@ def wire_input(value: Any, input_type: str) -> bytes:  # noqa: ANN401 - a JSON v
             return base64.b64decode(value, validate=True)
         except binascii.Error as error:
             raise ValueError(f"is not base64: {error}") from error
+    return _numbers(value, input_type)
+
+
+def _numbers(value: object, input_type: str) -> bytes:
+    dtype = _NUMBERS[input_type]
     try:
-        array = np.asarray(value, dtype=_NUMBERS[input_type])
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"is no array of {input_type}: {error}") from error
-    return array.tobytes()
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"is no array of {input_type}: its lists are of unequal lengths") from error
+    # NumPy would read numbers out of texts, round fractions, and take true for 1. An empty list has no kind.
+    if array.size and array.dtype.kind not in ("iu" if input_type == "integers" else "iuf"):
+        raise ValueError(f"is no array of {input_type}")
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if input_type == "integers" and not np.array_equal(converted, array):
+        raise ValueError("is no array of integers: each is of 32 bits")
+    if input_type == "floats" and np.isinf(converted).sum() > np.isinf(array).sum():
+        raise ValueError("is no array of floats: none is above 3.4e38 in magnitude")
+    return converted.tobytes()
 
 
 def model_inputs(frames: Sequence[bytes], input_type: str) -> list[Any]:
     """Return what a model of that input type is handed for these input frames.
 
-    Numbers become 1-D arrays of their type, strings ``str``, bytes ``bytes``, and ``json`` the value itself.
+    Numbers become 1-D arrays of their type, which are read-only; strings ``str``, bytes ``bytes``, and ``json`` the
+    value itself.
 
     Raises
     ------
@@ -85,7 +102,7 @@ def model_inputs(frames: Sequence[bytes], input_type: str) -> list[Any]:
         When a frame is not of that type.
     """
     if input_type == "json":
-        return [msgspec.json.decode(frame) for frame in frames]
+        return [_parsed(frame) for frame in frames]
     if input_type == "strings":
         return [str(frame, "utf-8") for frame in frames]
     if input_type == "bytes":
@@ -101,11 +118,12 @@ def output_bytes(output: Any) -> bytes:  # noqa: ANN401 - whatever a model retur
     TypeError
         When JSON cannot hold it.
     """
-    if isinstance(output, str):
-        return output.encode()
     if isinstance(output, bytes):
         return output
-    return msgspec.json.encode(output, enc_hook=_plain)
+    if isinstance(output, str):
+        # Half of a surrogate pair, which UTF-8 cannot hold, may come from a model that cuts its texts.
+        return output.encode(errors="replace")
+    return _json(output)
 
 
 def output_value(frame: bytes | str) -> Any:  # noqa: ANN401 - a JSON value
@@ -117,9 +135,23 @@ def output_value(frame: bytes | str) -> Any:  # noqa: ANN401 - a JSON value
     ([1, 2], 'cat')
     """
     try:
-        return msgspec.json.decode(frame)
-    except msgspec.DecodeError:
+        return _parsed(frame)
+    except ValueError:
         return frame if isinstance(frame, str) else str(frame, "utf-8", "replace")
+
+
+def _parsed(frame: bytes | str) -> Any:  # noqa: ANN401 - a JSON value
+    try:
+        return msgspec.json.decode(frame)
+    except RecursionError as error:
+        raise ValueError("is JSON that is nested too deeply") from error
+
+
+def _json(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value, enc_hook=_plain)
+    except (RecursionError, UnicodeEncodeError, OverflowError) as error:
+        raise TypeError(f"is no JSON value: {error}") from error
 
 
 def _plain(value: object) -> object:
@@ -127,4 +159,4 @@ def _plain(value: object) -> object:
         return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"an output of type {type(value).__name__} is no JSON value")
+    raise TypeError(f"a value of type {type(value).__name__} is no JSON value")

@@ -1,0 +1,105 @@
+"""``inferline serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from inferline.cli.outputs import Seconds
+from inferline.errors import InputError
+
+if TYPE_CHECKING:
+    from serving_adapter.frontend.server import ServeOptions
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--query-port", type=click.IntRange(0, 65535), default=1337, show_default=True)
+@click.option("--admin-port", type=click.IntRange(0, 65535), default=1338, show_default=True)
+@click.option("--rpc-port", type=click.IntRange(0, 65535), default=7000, show_default=True)
+@click.option(
+    "--state",
+    default="sqlite:///inferline-state.sqlite",
+    show_default=True,
+    metavar="URL",
+    help="Where the configuration is kept: memory://, sqlite:///FILE or redis://HOST:PORT.",
+)
+@click.option("--cache-bytes", type=click.IntRange(0), default=32 * 2**20, show_default=True)
+@click.option(
+    "--order",
+    type=click.Choice(["arrival", "deadline"]),
+    default="arrival",
+    show_default=True,
+    help="Order of the queues; by deadline the late are dropped, as Clipper does.",
+)
+@click.option(
+    "--batching",
+    type=click.Choice(["explore", "aimd"]),
+    default="explore",
+    show_default=True,
+    help="What models registered with batch size -1 get.",
+)
+@click.option("--batch-wait", "wait_s", type=Seconds(), default="0s", show_default=True, metavar="S")
+@click.option("--queue-length", type=click.IntRange(1), default=100_000, show_default=True)
+@click.option("--connections", type=click.IntRange(1), default=10_000, show_default=True)
+@click.option("--body-bytes", type=click.IntRange(1), default=32 * 2**20, show_default=True)
+@click.option("--drain", "drain_s", type=Seconds(), default="30s", show_default=True, metavar="S")
+@click.option("--silence", "silence_s", type=Seconds(), default="30s", show_default=True, metavar="S")
+@click.option("--admin-token", envvar="INFERLINE_ADMIN_TOKEN", help="Bearer token that the admin side asks for.")
+@click.option("--tls-certificate", "certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--tls-key", "key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+def command(**options: Any) -> None:  # noqa: ANN401 - one per option
+    """Run the Clipper-compatible serving core.
+
+    Clients send queries to the query port and register applications and models at the admin port; model containers
+    connect to the RPC port. It ends on SIGTERM or ctrl-C, after it has answered what is in flight.
+
+    \b
+    Example:
+      inferline serve --state sqlite:///serving.sqlite
+    """
+    logging.basicConfig(
+        level=options.pop("log_level").upper(), format="time=%(asctime)s level=%(levelname)s %(message)s"
+    )
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+
+        from serving_adapter.frontend.server import ServeOptions  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise InputError(f"serve needs {error.name}: pip install 'inferline[serve]'") from error
+    uvloop.run(_serve(_options(ServeOptions, options)))
+
+
+def _options(kind: type[ServeOptions], given: dict[str, Any]) -> ServeOptions:
+    from serving_adapter.frontend.http import Limits  # noqa: PLC0415 - optional
+
+    limits = Limits(
+        body_bytes=given.pop("body_bytes"), queued=given.pop("queue_length"), connections=given.pop("connections")
+    )
+    token = given.pop("admin_token")
+    return kind(limits=limits, wait_ns=int(given.pop("wait_s") * 1e9), token=token, **given)
+
+
+async def _serve(options: ServeOptions) -> None:
+    from serving_adapter.frontend.server import Server  # noqa: PLC0415 - optional
+
+    server = Server(options)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    await server.start()
+    at = f"{'http' if options.certificate is None else 'https'}://{options.host}"
+    click.echo(f"queries {at}:{server.query_port}  admin {at}:{server.admin_port}", err=True)
+    click.echo(f"model containers tcp://{options.host}:{server.rpc_port}", err=True)
+    await ended.wait()
+    await server.stop()

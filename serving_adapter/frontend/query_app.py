@@ -1,0 +1,159 @@
+"""The query interface (port 1337): predict, update, metrics, health."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from serving_adapter.core.endpoints import Endpoint, Prediction, QueryRefusedError
+from serving_adapter.core.serving import ServingCore
+from serving_adapter.frontend.http import BodyError, Limits, Receive, Reply, Scope, Send, read_body, send_reply
+from serving_adapter.frontend.reply import error_body, predictions_body
+from serving_adapter.frontend.request import QUERY_ERROR, RequestError, parse_feedback, parse_predict
+
+__all__ = ["QueryApp", "Site"]
+
+NOT_FOUND = Reply(404, b"Not found")
+UNEXPECTED = Reply(500, b"An unexpected error occurred!")
+DRAINING = Reply(503, b"The server is shutting down.", headers=[(b"connection", b"close")])
+FULL = Reply(429, b"Too many queries are waiting.", headers=[(b"retry-after", b"1")])
+
+_Verb = Callable[[Endpoint, bytes], Awaitable[Reply]]
+
+_log = logging.getLogger(__name__)
+
+
+class Site(Protocol):
+    """What the query interface asks of the server that it belongs to."""
+
+    core: ServingCore
+    draining: bool
+
+    def metrics(self, accept: str) -> tuple[bytes, bytes]:
+        """Return the metrics and their content type for an Accept header."""
+
+    def ready(self) -> bool:
+        """Whether the server can take queries."""
+
+    async def recall(self, endpoint: Endpoint, uid: int) -> None:
+        """Have the state of a user at hand."""
+
+
+class QueryApp:
+    """An ASGI application; the last two parts of a path are the application's name and the verb."""
+
+    def __init__(self, site: Site, limits: Limits) -> None:
+        self._site = site
+        self._limits = limits
+        self._routes: dict[str, tuple[_Verb, Endpoint]] = {}
+
+    def route(self, endpoints: Mapping[str, Endpoint]) -> None:
+        """Answer for these applications from now on."""
+        self._routes = {
+            f"/{name}/{verb}{slash}": (answer, endpoint)
+            for name, endpoint in endpoints.items()
+            for verb, answer in (("predict", self._predict), ("update", self._update))
+            for slash in ("", "/")
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        try:
+            reply = await self._reply(scope, receive)
+        except BodyError as error:
+            reply = error.reply
+        except Exception:
+            _log.exception("event=request_failed path=%s", scope["path"])
+            reply = UNEXPECTED
+        await send_reply(send, reply)
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        path, method = scope["path"], scope["method"]
+        if method == "GET":
+            return self._get(path, scope)
+        found = self._routes.get(path)
+        if found is None or method != "POST":
+            return NOT_FOUND
+        if self._site.draining:
+            return DRAINING
+        body = await read_body(scope, receive, self._limits)
+        verb, endpoint = found
+        return await verb(endpoint, body)
+
+    def _get(self, path: str, scope: Scope) -> Reply:
+        if path == "/metrics":
+            accept = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"accept"), "")
+            body, content_type = self._site.metrics(accept)
+            return Reply(200, body, content_type)
+        if path == "/health":
+            return Reply(200, b'{"status":"alive"}')
+        if path == "/ready":
+            ready = self._site.ready() and not self._site.draining
+            return Reply(200, b'{"status":"ready"}') if ready else Reply(503, b'{"status":"not ready"}')
+        return NOT_FOUND
+
+    async def _predict(self, endpoint: Endpoint, body: bytes) -> Reply:
+        core = self._site.core
+        try:
+            asked = parse_predict(body, endpoint.application.input_type)
+            core.check(endpoint, asked.version)
+        except RequestError as error:
+            return Reply(400, error_body(error.error, error.cause))
+        except QueryRefusedError as error:
+            return Reply(400, error_body(QUERY_ERROR, str(error)))
+        if len(asked.inputs) > self._limits.batch:
+            return Reply(413, b"A request has at most %d inputs." % self._limits.batch)
+        if not core.has_room(endpoint, asked.version, len(asked.inputs)):
+            return FULL
+        uid = asked.uid if endpoint.policy is not None else 0
+        if endpoint.policy is not None:
+            await self._site.recall(endpoint, uid)
+        predictions = _Gathered(len(asked.inputs))
+        for place, content in enumerate(asked.inputs):
+            core.predict(endpoint, content, predictions.slot(place), version=asked.version, uid=uid)
+        return Reply(200, predictions_body(await predictions.all()))
+
+    async def _update(self, endpoint: Endpoint, body: bytes) -> Reply:
+        try:
+            feedback = parse_feedback(body, endpoint.application.input_type)
+        except RequestError as error:
+            return Reply(400, error.cause.encode())
+        if endpoint.policy is not None:
+            await self._site.recall(endpoint, feedback.uid)
+        learnt = _Gathered(1)
+        self._site.core.feedback(endpoint, feedback.input, feedback.label, learnt.slot(0), uid=feedback.uid)
+        await learnt.all()
+        return Reply(200, b"Feedback received? 1")
+
+
+class _Gathered:
+    """The predictions of one request, until all are there."""
+
+    __slots__ = ("_future", "_left", "_predictions")
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._predictions: list[Prediction] = [Prediction(0, b"")] * count
+        self._future: asyncio.Future[None] | None = None
+
+    def slot(self, place: int) -> Callable[[Prediction], None]:
+        """Return what takes the prediction of one input."""
+
+        def take(prediction: Prediction) -> None:
+            self._predictions[place] = prediction
+            self._left -= 1
+            if not self._left and self._future is not None and not self._future.done():
+                self._future.set_result(None)
+
+        return take
+
+    async def all(self) -> Sequence[Prediction]:
+        """Return all of them, in the order of the inputs."""
+        if self._left:
+            self._future = asyncio.get_running_loop().create_future()
+            await self._future
+        return self._predictions
