@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -98,6 +99,10 @@ async def _serve(options: ServeOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await server.start()
+    # What is there now stays: looking through it again and again is what a busy core has no time for.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
     at = f"{'http' if options.certificate is None else 'https'}://{options.host}"
     click.echo(f"queries {at}:{server.query_port}  admin {at}:{server.admin_port}", err=True)
     click.echo(f"model containers tcp://{options.host}:{server.rpc_port}", err=True)

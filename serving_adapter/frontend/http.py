@@ -143,7 +143,7 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
                 return
             open_connections += 1
             self.counted = True
-            super().connection_made(transport)
+            super().connection_made(_Joining(transport, self.loop))
             self.head_timer = self.loop.call_later(limits.head_s, transport.abort)
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -183,3 +183,35 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
                 self.head_timer = None
 
     return Bounded
+
+
+class _Joining:
+    """A transport that hands all writes of one turn of the loop on together.
+
+    The server writes the head of a reply and its body one by one; each write is a system call that costs more than
+    everything else that is done for a small query.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ANN401 - asyncio's transports
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write with what else is written in this turn."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Write what is left, and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._parts:
+            parts, self._parts = self._parts, []
+            self._transport.write(b"".join(parts))
