@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -143,7 +143,7 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
                 return
             open_connections += 1
             self.counted = True
-            super().connection_made(_Joining(transport, self.loop))
+            super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
             self.head_timer = self.loop.call_later(limits.head_s, transport.abort)
 
         def connection_lost(self, exc: Exception | None) -> None:

@@ -41,6 +41,9 @@ CHECK_S = 10.0
 _BURST = 256
 """Messages read in one go before the event loop gets its turn."""
 
+_PROBES_S = (0.0, 0.02, 0.2, 1.0)
+"""When, after a disconnect, it is tried who can still be sent to."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -213,7 +216,13 @@ class Router:
         while _readable(monitor):
             parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK))
             some = True
-        if some:
+        if some and self._loop is not None:
+            # The report may come before the socket has let go of the connection: then it is still sent to.
+            for delay_s in _PROBES_S:
+                self._loop.call_later(delay_s, self._probe)
+
+    def _probe(self) -> None:
+        if not self._socket.closed:
             for identity in list(self._last_heard):
                 self._send(identity, encode_heartbeat_reply(HeartbeatType.KEEP_ALIVE))
 
