@@ -13,6 +13,7 @@ from inferline.cli.explanation_document import with_explanation
 from inferline.cli.outputs import write_text
 from inferline.cli.plan_tables import progress_words, refusal_document
 from inferline.cli.progress import Tell
+from inferline.cli.remarks import declared, say_remarks
 from inferline.cli.report import write_report
 from inferline.cli.uncertainty import weigh
 from inferline.cli.uncertainty_document import Uncertainty, with_uncertainty
@@ -80,6 +81,7 @@ def make(asked: Asked, tell: Tell) -> Made:
         When there is no plan; with ``--format json`` its document has been printed.
     """
     inputs = load(asked.pipeline)
+    say_remarks(inputs, declared(inputs.pipeline))
     tell("drawing routes")
     problem = pose(inputs.pipeline, inputs.profiles, inputs.trace)
     tell(f"{asked.planner}: simulating {len(inputs.trace):,} queries")

@@ -10,6 +10,7 @@ import click
 
 from inferline.cli.outputs import FORMAT, write_text
 from inferline.cli.progress import working
+from inferline.cli.remarks import say_remarks
 from inferline.cli.tables import latency_line, print_tables, stage_tables
 from inferline.files import load, prediction_document, read_configuration
 from inferline.units import format_usd
@@ -51,6 +52,7 @@ def command(
     with working(f"reading {pipeline}") as tell:
         inputs = load(pipeline, trace=trace)
         configuration = read_configuration(plan, inputs.pipeline, inputs.profiles)
+        say_remarks(inputs, {(each.model, configuration[each.name].hardware) for each in inputs.pipeline.stages})
         problem = pose(inputs.pipeline, inputs.profiles, inputs.trace)
         tell(f"simulating {len(inputs.trace):,} queries")
         result = simulate(problem.network(configuration), inputs.trace.arrival_ns, problem.routes, engine)

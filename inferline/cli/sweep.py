@@ -13,6 +13,7 @@ from rich.table import Table
 
 from inferline.cli.outputs import write_text
 from inferline.cli.progress import working
+from inferline.cli.remarks import declared, say_remarks
 from inferline.cli.sweep_range import SweepRange
 from inferline.cli.tables import print_tables, share
 from inferline.domain import Pipeline, Plan
@@ -103,6 +104,7 @@ def run_sweep(
     values, ended = chosen.values, False
     with working(f"reading {path}") as tell:
         inputs = load(path)
+        say_remarks(inputs, declared(inputs.pipeline))
         problem = pose(inputs.pipeline, inputs.profiles, inputs.trace)
 
         def observe(place: int, step: Step | None) -> None:

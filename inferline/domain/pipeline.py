@@ -119,7 +119,7 @@ class Pipeline:
     seed
         Seed of the routes of conditional branches.
     service_time
-        Profile column that is planned with: ``mean``, ``p50``, ``p95`` or ``p99``.
+        Profile column that is planned with, one of `SERVICE_TIMES`: ``mean``, ``p95``, ``hop_mean`` ...
 
     Raises
     ------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,19 @@ from inferline.units import MAX_TIME_NS, NANO, ceil_ns
 
 __all__ = ["SERVICE_TIMES", "Profile"]
 
-SERVICE_TIMES = ("mean", "p50", "p95", "p99")
-"""Profile columns that can be planned with."""
+SERVICE_TIMES: Mapping[str, str] = MappingProxyType(
+    {
+        "mean": "latency_mean_s",
+        "p50": "latency_p50_s",
+        "p95": "latency_p95_s",
+        "p99": "latency_p99_s",
+        "hop_mean": "hop_mean_s",
+        "hop_p50": "hop_p50_s",
+        "hop_p95": "hop_p95_s",
+        "hop_p99": "hop_p99_s",
+    }
+)
+"""Profile columns that can be planned with, by what ``planner: {service_time: ...}`` calls them."""
 
 Floats = NDArray[np.float64]
 
@@ -37,14 +50,20 @@ class Profile:
         float64 (k,): seconds for one whole batch; finite and above 0.
     latency_p50_s, latency_p95_s, latency_p99_s, latency_std_s, throughput_qps, samples, load_s
         float64 (k,), NaN where the profile says nothing; ``load_s`` is the cold start of a replica.
+    hop_mean_s, hop_p50_s, hop_p95_s, hop_p99_s
+        float64 (k,), NaN where the profile says nothing: the same batch from sending it to a replica to the whole
+        answer.
+    colocated_slowdown
+        float64 (k,), NaN where it was not measured: mean latency while several replicas share the machine, over mean
+        latency alone.
     source
         Where each row comes from; (k,).
 
     Raises
     ------
     ValueError
-        When shapes differ, batch sizes do not ascend, or a mean latency (or a percentile that is given) is not a
-        positive number.
+        When shapes differ, batch sizes do not ascend, or a mean latency (or a percentile, a hop or a slowdown that is
+        given) is not a positive number.
     """
 
     model: str
@@ -58,6 +77,11 @@ class Profile:
     throughput_qps: Floats = field(default_factory=_nothing)
     samples: Floats = field(default_factory=_nothing)
     load_s: Floats = field(default_factory=_nothing)
+    hop_mean_s: Floats = field(default_factory=_nothing)
+    hop_p50_s: Floats = field(default_factory=_nothing)
+    hop_p95_s: Floats = field(default_factory=_nothing)
+    hop_p99_s: Floats = field(default_factory=_nothing)
+    colocated_slowdown: Floats = field(default_factory=_nothing)
     source: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -72,18 +96,28 @@ class Profile:
             if column.shape != sizes.shape:
                 raise ValueError(f"profile {self.model!r} on {self.hardware!r}: {name} has the wrong length")
             _freeze(self, name, column)
-        if not np.all((self.latency_mean_s > 0) & (self.latency_mean_s < MAX_TIME_NS / NANO)):
-            raise ValueError(f"profile {self.model!r} on {self.hardware!r}: mean latency must be a positive number")
-        for name in _LATENCIES:
+        if not np.all((self.slowdown > 0) & np.isfinite(self.slowdown)):
+            raise ValueError(
+                f"profile {self.model!r} on {self.hardware!r}: colocated_slowdown must be positive where given"
+            )
+        for name in SERVICE_TIMES.values():
             column = getattr(self, name)
-            if not np.all(np.isnan(column) | ((column > 0) & (column < MAX_TIME_NS / NANO))):
+            lacking = np.isnan(column) & (name in _OPTIONAL)
+            with np.errstate(over="ignore"):
+                fits = (column > 0) & (column * self.slowdown < MAX_TIME_NS / NANO)
+            if not np.all(lacking | fits):
                 raise ValueError(f"profile {self.model!r} on {self.hardware!r}: {name} must be positive where given")
         if not self.source:
             object.__setattr__(self, "source", ("",) * sizes.size)
 
+    @property
+    def slowdown(self) -> Floats:
+        """What every row is planned with times its latency: ``colocated_slowdown``, 1 where it was not measured."""
+        return np.where(np.isnan(self.colocated_slowdown), 1.0, self.colocated_slowdown)
+
     def latency_s(self, service_time: str = "mean") -> Floats:
-        """Return the latency column of that name (one of `SERVICE_TIMES`); float64 (k,)."""
-        column: Floats = getattr(self, f"latency_{service_time}_s")
+        """Return the latency column of that name (one of `SERVICE_TIMES`) as it was measured; float64 (k,)."""
+        column: Floats = getattr(self, SERVICE_TIMES[service_time])
         return column
 
     def has(self, service_time: str) -> bool:
@@ -93,8 +127,9 @@ class Profile:
     def batch_latency_ns(self, max_batch: int, service_time: str = "mean") -> NDArray[np.int64]:
         """Return L(1) ... L(max_batch) in nanoseconds; int64 (max_batch,).
 
-        Below the smallest profiled size that size's latency holds; between sizes it is interpolated linearly, in
-        exact fractions; then it is rounded up to whole nanoseconds, at least 1.
+        The latency of a profiled size is the column, times the slowdown where one was measured: a replica seldom has
+        its machine to itself. Below the smallest profiled size that size's latency holds; between sizes it is
+        interpolated linearly, in exact fractions; then it is rounded up to whole nanoseconds, at least 1.
 
         Raises
         ------
@@ -105,8 +140,9 @@ class Profile:
         if not 1 <= max_batch <= sizes[-1]:
             raise ValueError(f"profile {self.model!r} on {self.hardware!r}: no batch size {max_batch}")
         if not self.has(service_time):
-            raise ValueError(f"profile {self.model!r} on {self.hardware!r}: latency_{service_time}_s has gaps")
-        latency = [Fraction(str(value)) for value in self.latency_s(service_time).tolist()]
+            raise ValueError(f"profile {self.model!r} on {self.hardware!r}: {SERVICE_TIMES[service_time]} has gaps")
+        rows = zip(self.latency_s(service_time).tolist(), self.slowdown.tolist(), strict=True)
+        latency = [Fraction(str(value)) * Fraction(str(slowdown)) for value, slowdown in rows]
         table = np.empty(max_batch, dtype=np.int64)
         right = 0
         for batch in range(1, max_batch + 1):
@@ -122,13 +158,13 @@ class Profile:
         return table
 
 
-_LATENCIES = ("latency_p50_s", "latency_p95_s", "latency_p99_s")
 _OPTIONAL = (
-    *_LATENCIES,
+    *(column for column in SERVICE_TIMES.values() if column != "latency_mean_s"),
     "latency_std_s",
     "throughput_qps",
     "samples",
     "load_s",
+    "colocated_slowdown",
 )
 
 

@@ -34,8 +34,8 @@ class Inputs:
     pipeline
         The pipeline; each stage allows only hardware on which its model has a profile with a batch size within the
         stage's cap.
-    profiles
-        Every profile of the files by (model, hardware).
+    table
+        Every row of the profile files, with the columns that planning has no use for.
     trace
         What is planned from: scaled, spread and cut as the workload says.
     models
@@ -46,10 +46,15 @@ class Inputs:
     """
 
     pipeline: Pipeline
-    profiles: Mapping[Key, Profile]
+    table: ProfileTable
     trace: Trace
     models: Mapping[str, Mapping[str, Any]]
     digests: Mapping[str, str]
+
+    @property
+    def profiles(self) -> Mapping[Key, Profile]:
+        """Every profile of the files by (model, hardware)."""
+        return self.table.profiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +115,7 @@ def _inputs(draft: PipelineDraft, table: ProfileTable, trace: Trace, trace_sha25
     digests = {"pipeline_sha256": file.sha256, "profiles_sha256": table.sha256, "trace_sha256": trace_sha256}
     return Inputs(
         pipeline=declared_space(file.pipeline, table.profiles),
-        profiles=table.profiles,
+        table=table,
         trace=trace,
         models=file.models,
         digests=digests,

@@ -38,7 +38,8 @@ def quantile_rows(profile: Profile, max_batch: int) -> NDArray[np.int64]:
 
     Row k is the mean of the inverse distribution function over [k / K, (k + 1) / K]; batch sizes between profiled
     ones are interpolated linearly in each row, as the means are. One row, exactly the profiled means, when no batch
-    size has a spread.
+    size has a spread. Everything is of the model alone, whatever column is planned with, times the slowdown where one
+    was measured, as in `Profile.batch_latency_ns`.
     """
     if all(source == "none" for source in spread_sources(profile)):
         return profile.batch_latency_ns(max_batch)[np.newaxis]
@@ -47,7 +48,7 @@ def quantile_rows(profile: Profile, max_batch: int) -> NDArray[np.int64]:
     for place, mean_s in enumerate(profile.latency_mean_s.tolist()):
         level, value_s = inverse_cdf(mean_s, _given(profile, place), _std_s(profile, place))
         # Corners lie on the borders of the rows, so that a row's mean is its value in the middle.
-        at_sizes[place] = np.interp(middles, level, value_s)
+        at_sizes[place] = np.interp(middles, level, value_s) * profile.slowdown[place]
     batches = np.arange(1, max_batch + 1)
     rows = np.array([np.interp(batches, profile.batch_size, column) for column in at_sizes.T])
     whole: NDArray[np.int64] = np.maximum(1, np.rint(rows * NANO)).astype(np.int64)

@@ -166,7 +166,8 @@ class Worlds:
         self.problem = problem
         self._seed = problem.pipeline.seed if seed is None else seed
         self.times = _times(problem, profiles)
-        # Service times are sampled about the mean, whichever column the plan without confidence is made with.
+        # Service times are sampled about the mean of the model alone, whichever column (a percentile, a hop) the plan
+        # without confidence is made with; that plan must meet the SLO with its own column besides.
         self._pipeline = replace(problem.pipeline, service_time="mean")
         self._fastest = _fastest(problem, self.times)
 

@@ -42,7 +42,7 @@ def check_coverage(outline: Outline, profiles: Mapping[Key, Profile], faults: Do
         _check_hardware(stage, outline, profiled, faults)
         allowed = [profiles[stage.model, name] for name in outline.allowed(stage) if name in profiled]
         _check_batches(stage, allowed, faults)
-        if service_time in SERVICE_TIMES:
+        if isinstance(service_time, str) and service_time in SERVICE_TIMES:
             _check_column(service_time, [each for each in allowed if _fits(each, stage.max_batch)], faults)
 
 
@@ -82,7 +82,7 @@ def _check_column(service_time: str, used: list[Profile], faults: DocumentFaults
         ]
         if gaps:
             which = f"model {shown(profile.model)} on {shown(profile.hardware)}, batch size {either(gaps, 'and')}"
-            faults.add(("planner", "service_time"), f"{service_time} needs latency_{service_time}_s of {which}")
+            faults.add(("planner", "service_time"), f"{service_time} needs {SERVICE_TIMES[service_time]} of {which}")
 
 
 def check_conditions(outline: Outline, faults: DocumentFaults) -> None:

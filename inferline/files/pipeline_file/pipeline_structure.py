@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from inferline.conditions import parse_condition
 from inferline.domain.arrivals import GENERATORS
 from inferline.domain.pipeline import DEFAULT_MAX_REPLICAS, MODEL_KINDS
 from inferline.files.documents.fields import AboveZero, Cv2, Document, Duration, Name, Price, Rate, Seed, Share, Text
@@ -70,6 +71,11 @@ def _address(value: str) -> str:
     return value
 
 
+def _condition(value: str) -> str:
+    parse_condition(value)  # its error says what is wrong; the pipeline keeps the text
+    return value
+
+
 Texts = Annotated[list[Text], Field(min_length=1)]
 Callable = Annotated[Text, AfterValidator(_callable), WithJsonSchema({"type": "string", "pattern": _CALLABLE})]
 Url = Annotated[Text, AfterValidator(_address), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
@@ -108,7 +114,10 @@ class EdgeDocument(Document):
     choice: Name | None = Field(
         default=None, description="a label; edges of one parent with the same label exclude each other"
     )
-    when: Text | None = Field(default=None, description="a condition over the parent's output, decided at run time")
+    when: Annotated[Text, AfterValidator(_condition)] | None = Field(
+        default=None,
+        description="a condition over the parent's output, decided at run time, like output.confidence < 0.6",
+    )
 
 
 class ReplicasDocument(Document):
@@ -226,8 +235,9 @@ class ModelDocument(Document):
 class PlannerDocument(Document):
     """What the planner plans with."""
 
-    service_time: Literal["mean", "p50", "p95", "p99"] = Field(
-        default="mean", description="the profile column that is planned with"
+    service_time: Literal["mean", "p50", "p95", "p99", "hop_mean", "hop_p50", "hop_p95", "hop_p99"] = Field(
+        default="mean",
+        description="the profile column that is planned with: of the model alone, or with its hop there and back",
     )
 
 

@@ -8,19 +8,20 @@ from collections import Counter
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import NamedTuple
 
+from inferline.domain import SERVICE_TIMES
 from inferline.errors import Fault
 from inferline.files.documents.fields import name_fault
 from inferline.files.documents.scalars import decimal
 from inferline.files.faults import MOST_FAULTS, cut
 from inferline.files.limits import MAX_BATCH_SIZE
-from inferline.files.profile_file.profile_rows import COLUMNS, NUMBERS, REQUIRED, Sheet
+from inferline.files.profile_file.profile_rows import KNOWN, NUMBERS, REQUIRED, Sheet
 from inferline.files.wording import shown
 from inferline.units import MAX_TIME_NS, NANO
 
 __all__ = ["Row", "read_rows"]
 
 # A batch takes time; what is only derived from it may be 0.
-_ABOVE_ZERO = frozenset({"latency_mean_s", "latency_p50_s", "latency_p95_s", "latency_p99_s"})
+_ABOVE_ZERO = frozenset({*SERVICE_TIMES.values(), "colocated_slowdown"})
 _LONGEST_S = MAX_TIME_NS / NANO
 
 
@@ -65,7 +66,7 @@ def _header_faults(header: tuple[str, ...]) -> list[str]:
     missing = [name for name in REQUIRED if name not in header]
     if missing and len(header) == 1 and ";" in header[0]:
         return ["columns are separated by semicolons; write commas"]
-    others = [name for name in header if name and name not in COLUMNS]
+    others = [name for name in header if name and name not in KNOWN]
     for name in missing:
         near = difflib.get_close_matches(name, others[:300], n=1)
         messages.append(f"no column {shown(name)}" + (f" (did you mean it with {shown(near[0])}?)" if near else ""))
@@ -89,16 +90,26 @@ def _add(
     ]
     batch_size = _batch_size(cell["batch_size"], messages)
     numbers = {column: _number(column, cell.get(column, ""), messages) for column in NUMBERS}
-    if messages:
+    if messages or (messages := _too_slow(numbers)):
         return messages
     key = (model, hardware, batch_size)
     if key in rows:
         first = rows[key]
         place = first.where if first.file == file else f"{first.file}: {first.where}"
         return [f"model {shown(model)}, hardware {shown(hardware)}, batch_size {batch_size} stand already in {place}"]
-    extra = {name: text for name, text in cell.items() if name not in COLUMNS}
+    extra = {name: text for name, text in cell.items() if name not in KNOWN}
     rows[key] = Row(file, where, batch_size, numbers, cell.get("source", ""), extra)
     return []
+
+
+def _too_slow(numbers: Mapping[str, float]) -> list[str]:
+    """Return which latencies the slowdown makes too long to be planned with."""
+    slowdown = numbers["colocated_slowdown"]
+    return [
+        f"colocated_slowdown: {slowdown:g} times {column} is longer than 146 years (2**62 ns)"
+        for column in SERVICE_TIMES.values()
+        if numbers[column] * slowdown >= _LONGEST_S
+    ]
 
 
 def _batch_size(text: str, messages: list[str]) -> int:

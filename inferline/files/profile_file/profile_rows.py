@@ -11,7 +11,7 @@ from inferline.errors import Fault, InputError
 from inferline.files.contents import utf8
 from inferline.files.limits import MAX_PROFILE_ROWS
 
-__all__ = ["COLUMNS", "NUMBERS", "REQUIRED", "Cells", "Sheet", "csv_sheet", "csv_text"]
+__all__ = ["COLUMNS", "KNOWN", "MEASURED", "NUMBERS", "REQUIRED", "Cells", "Sheet", "csv_sheet", "csv_text"]
 
 REQUIRED = ("model", "hardware", "batch_size", "latency_mean_s")
 """Columns that every profile file has."""
@@ -27,9 +27,15 @@ COLUMNS = (
     "load_s",
     "source",
 )
-"""Columns with a meaning, in the order they are written in."""
+"""Columns that every written profile file has, in this order."""
 
-NUMBERS = COLUMNS[3:-1]
+MEASURED = ("hop_mean_s", "hop_p50_s", "hop_p95_s", "hop_p99_s", "colocated_slowdown")
+"""Columns that follow where some row says something there."""
+
+KNOWN = (*COLUMNS, *MEASURED)
+"""Columns with a meaning."""
+
+NUMBERS = (*COLUMNS[3:-1], *MEASURED)
 """Columns of numbers, except the batch size."""
 
 

@@ -17,7 +17,7 @@ from inferline.files.contents import read_bytes, write_bytes
 from inferline.files.faults import attempt
 from inferline.files.limits import MAX_PROFILE_BYTES
 from inferline.files.profile_file.profile_cells import Row, read_rows
-from inferline.files.profile_file.profile_rows import COLUMNS, NUMBERS, Sheet, csv_sheet, csv_text
+from inferline.files.profile_file.profile_rows import COLUMNS, MEASURED, NUMBERS, Sheet, csv_sheet, csv_text
 
 __all__ = ["Key", "ProfileTable", "read_profile_table", "read_profiles", "write_profiles"]
 
@@ -130,7 +130,8 @@ def write_profiles(path: StrPath, table: ProfileTable | Mapping[Key, Profile]) -
     path
         The file; an old one is replaced.
     table
-        The profiles, with or without extra columns. Numbers are written so that reading gives them back exactly.
+        The profiles, with or without extra columns. Numbers are written so that reading gives them back exactly. A
+        column of hops or slowdowns is written only where some row says something.
 
     Raises
     ------
@@ -138,8 +139,9 @@ def write_profiles(path: StrPath, table: ProfileTable | Mapping[Key, Profile]) -
         When the file cannot be written.
     """
     whole = table if isinstance(table, ProfileTable) else ProfileTable(profiles=table)
-    header = (*COLUMNS, *whole.extra)
-    rows = [row for profile in whole.profiles.values() for row in _texts(profile)]
+    measured = [name for name in MEASURED if any(_says(profile, name) for profile in whole.profiles.values())]
+    header = (*COLUMNS, *measured, *whole.extra)
+    rows = [row for profile in whole.profiles.values() for row in _texts(profile, measured)]
     for texts in whole.extra.values():
         rows = [[*row, text] for row, text in zip(rows, texts, strict=True)]
     if Path(path).suffix == ".parquet":
@@ -150,12 +152,19 @@ def write_profiles(path: StrPath, table: ProfileTable | Mapping[Key, Profile]) -
         write_bytes(path, csv_text(header, rows).encode())
 
 
-def _texts(profile: Profile) -> list[list[str]]:
-    columns = [getattr(profile, name).tolist() for name in NUMBERS]
-    return [
-        [profile.model, profile.hardware, str(size), *map(_number, numbers), source]
-        for size, source, *numbers in zip(profile.batch_size.tolist(), profile.source, *columns, strict=True)
-    ]
+def _says(profile: Profile, name: str) -> bool:
+    return not np.isnan(getattr(profile, name)).all()
+
+
+def _texts(profile: Profile, measured: Iterable[str]) -> list[list[str]]:
+    """Return the cells of every row: those of `COLUMNS`, then the measured ones."""
+
+    def texts(name: str) -> list[str]:
+        return [_number(value) for value in getattr(profile, name).tolist()]
+
+    sizes = [str(size) for size in profile.batch_size.tolist()]
+    columns = [sizes, *map(texts, COLUMNS[3:-1]), profile.source, *map(texts, measured)]
+    return [[profile.model, profile.hardware, *cells] for cells in zip(*columns, strict=True)]
 
 
 def _number(value: float) -> str:

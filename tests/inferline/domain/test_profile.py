@@ -67,11 +67,41 @@ def test_latency_agrees_with_the_line_in_fractions(points, data):
 def test_the_named_column_is_taken():
     made = profile({1: 0.01, 2: 0.02}, latency_p99_s=[0.03, 0.05])
     assert made.batch_latency_ns(2, "p99").tolist() == [30_000_000, 50_000_000]
-    assert [made.has(name) for name in SERVICE_TIMES] == [True, False, False, True]
+    assert [name for name in SERVICE_TIMES if made.has(name)] == ["mean", "p99"]
     assert np.isnan(made.load_s).all()
     with pytest.raises(ValueError, match="latency_p95_s has gaps"):
         made.batch_latency_ns(1, "p95")
     assert not profile({1: 0.01, 2: 0.02}, latency_p50_s=[0.01, np.nan]).has("p50")
+
+
+def test_a_hop_is_the_batch_with_the_way_to_the_replica_and_back():
+    made = profile({1: 0.01, 2: 0.02}, hop_mean_s=[0.011, 0.0215], hop_p99_s=[0.04, np.nan])
+    assert made.batch_latency_ns(2, "hop_mean").tolist() == [11_000_000, 21_500_000]
+    assert made.latency_s("hop_p99")[0] == 0.04
+    assert [name for name in SERVICE_TIMES if made.has(name)] == ["mean", "hop_mean"]
+    with pytest.raises(ValueError, match="hop_p99_s has gaps"):
+        made.batch_latency_ns(1, "hop_p99")
+
+
+def test_a_measured_slowdown_multiplies_the_latency_of_its_row_before_interpolating():
+    made = profile(
+        {2: 0.010, 4: 0.020, 6: 0.030}, latency_p99_s=[0.1, 0.1, 0.1], colocated_slowdown=[1.1, 1.3, np.nan]
+    )
+    assert made.slowdown.tolist() == [1.1, 1.3, 1.0]
+    assert made.batch_latency_ns(6).tolist() == [
+        11_000_000,
+        11_000_000,
+        18_500_000,
+        26_000_000,
+        28_000_000,
+        30_000_000,
+    ]
+    assert made.batch_latency_ns(4, "p99").tolist() == [110_000_000, 110_000_000, 120_000_000, 130_000_000]
+    assert made.latency_s().tolist() == [0.010, 0.020, 0.030]
+    # The doubles' product is 0.36300000000000004 s.
+    assert profile({1: 0.33}, colocated_slowdown=[1.1]).batch_latency_ns(1).tolist() == [363_000_000]
+    # Sharing may even help, when it keeps the clock up.
+    assert profile({1: 0.5}, colocated_slowdown=[0.9]).batch_latency_ns(1).tolist() == [450_000_000]
 
 
 @pytest.mark.parametrize("max_batch", [0, 9, -1])
@@ -86,12 +116,16 @@ def test_sizes_beyond_the_profile_are_refused(max_batch):
         ({}, {}, "must ascend"),
         ({0: 1.0}, {}, "must ascend from at least 1"),
         ({2: 1.0, 1: 1.0}, {}, "must ascend"),
-        ({1: 0.0}, {}, "mean latency must be a positive number"),
-        ({1: np.nan}, {}, "mean latency"),
-        ({1: np.inf}, {}, "mean latency"),
+        ({1: 0.0}, {}, "latency_mean_s must be positive where given"),
+        ({1: np.nan}, {}, "latency_mean_s"),
+        ({1: np.inf}, {}, "latency_mean_s"),
         ({1: 1.0}, {"load_s": [1.0, 2.0]}, "load_s has the wrong length"),
         ({1: 1.0}, {"latency_p99_s": [-0.1]}, "latency_p99_s must be positive where given"),
         ({1: 1.0}, {"latency_p50_s": [np.inf]}, "latency_p50_s must be positive where given"),
+        ({1: 1.0}, {"hop_p50_s": [0.0]}, "hop_p50_s must be positive where given"),
+        ({1: 1.0}, {"colocated_slowdown": [0.0]}, "colocated_slowdown must be positive where given"),
+        ({1: 1.0}, {"colocated_slowdown": [np.inf]}, "colocated_slowdown must be positive where given"),
+        ({1: 1.0}, {"colocated_slowdown": [5e9]}, "latency_mean_s must be positive where given"),
     ],
 )
 def test_what_is_no_profile_is_refused(latency_s, columns, message):

@@ -115,7 +115,8 @@ def test_everything_at_once(folder, edited, faults_of):
         "pipeline.yaml: models.tf-nmt: give exactly one of callable, pytorch, onnx, sklearn, container or http; "
         "pytorch and onnx given",
         "pipeline.yaml: sed: no such key (did you mean 'seed'?)",
-        "pipeline.yaml: planner.service_time: 95 is not known; use mean, p50, p95 or p99",
+        "pipeline.yaml: planner.service_time: 95 is not known; "
+        "use mean, p50, p95, p99, hop_mean, hop_p50, hop_p95 or hop_p99",
         "profiles.csv: line 2: latency_mean_s: -1 is out of range; it must be above 0",
         "profiles.csv: line 3: batch_size: '1.5' is not a whole number",
         "profiles.csv: line 3: latency_mean_s: 'nan' is not a number",

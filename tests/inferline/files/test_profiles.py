@@ -61,6 +61,42 @@ def test_writing_and_reading_gives_the_same_back(table, name):
     assert read_profile_table("third.csv").sha256 == read_profile_table("fourth.csv").sha256
 
 
+MEASURED = (
+    "model,hardware,batch_size,latency_mean_s,latency_mean_ci_s,hop_mean_s,hop_p99_s,stopped,measured_at,"
+    "colocated,colocated_slowdown,source\n"
+    "nmt,k80,1,0.07,0.001,0.071,0.09,precise,2026-11-21T12:00:00Z,4,1.25,env-0123456789\n"
+    "nmt,k80,4,0.1,0.03,0.1015,,budget,2026-11-21T12:01:00Z,,,env-0123456789\n"
+    "rank,k80,1,0.001,,,,unfinished,yesterday,,,env-0123456789\n"
+)
+
+
+@pytest.mark.parametrize("name", ["again.csv", "again.parquet"])
+def test_hops_and_slowdowns_are_numbers_and_the_rest_of_a_measurement_is_kept(folder, name):
+    (folder / "profiles.csv").write_text(MEASURED)
+    table = read_profile_table("profiles.csv")
+    nmt = table.profiles["nmt", "k80"]
+    assert nmt.hop_mean_s.tolist() == [0.071, 0.1015]
+    assert nmt.slowdown.tolist() == [1.25, 1.0]
+    assert np.isnan(table.profiles["rank", "k80"].hop_mean_s).all()
+    assert list(table.extra) == ["latency_mean_ci_s", "stopped", "measured_at", "colocated"]
+    assert table.extra["measured_at"][2] == "yesterday"
+    write_profiles(name, table)
+    again = read_profile_table(name)
+    assert all(same(again.profiles[key], table.profiles[key]) for key in table.profiles)
+    assert again.extra == table.extra
+    write_profiles("third.csv", again)
+    assert (folder / "third.csv").read_text().splitlines()[0] == (
+        "model,hardware,batch_size,latency_mean_s,latency_p50_s,latency_p95_s,latency_p99_s,latency_std_s,"
+        "throughput_qps,samples,load_s,source,hop_mean_s,hop_p99_s,colocated_slowdown,"
+        "latency_mean_ci_s,stopped,measured_at,colocated"
+    )
+
+
+def test_columns_of_measurements_are_written_only_where_a_row_has_them(table, folder):
+    write_profiles("again.csv", table)
+    assert (folder / "again.csv").read_text().splitlines()[0] == FULL.splitlines()[0]
+
+
 def test_profiles_alone_can_be_written_over_an_old_file(table, folder):
     write_profiles("profiles.csv", table.profiles)
     assert read_profile_table("profiles.csv").extra == {}
@@ -171,6 +207,24 @@ BROKEN = {
             "line 2: latency_p99_s: 'nan' is not a number; leave the cell empty when it is not known",
             "line 2: throughput_qps: -1 is out of range; it must be at least 0",
             "line 2: load_s: 1e10 is longer than 146 years (2**62 ns)",
+        ],
+    ),
+    "columns of measurements": (
+        HEADER.strip() + ",hop_mean_s,hop_p95_s,colocated_slowdown\na,c,1,1,0,x,0\na,c,2,1,,,-1\na,c,3,1,,,much\n",
+        [
+            "line 2: hop_mean_s: 0 is out of range; it must be above 0",
+            "line 2: hop_p95_s: 'x' is not a number; leave the cell empty when it is not known",
+            "line 2: colocated_slowdown: 0 is out of range; it must be above 0",
+            "line 3: colocated_slowdown: -1 is out of range; it must be above 0",
+            "line 4: colocated_slowdown: 'much' is not a number; leave the cell empty when it is not known",
+        ],
+    ),
+    "slowdown to 146 years": (
+        HEADER.strip() + ",latency_p99_s,colocated_slowdown\na,c,1,1,2,3e9\na,c,2,1,2,1e308\n",
+        [
+            "line 2: colocated_slowdown: 3e+09 times latency_p99_s is longer than 146 years (2**62 ns)",
+            "line 3: colocated_slowdown: 1e+308 times latency_mean_s is longer than 146 years (2**62 ns)",
+            "line 3: colocated_slowdown: 1e+308 times latency_p99_s is longer than 146 years (2**62 ns)",
         ],
     ),
     "row over two lines": (

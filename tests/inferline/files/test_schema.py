@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from inferline.domain import SERVICE_TIMES
 from inferline.files import read_pipeline, schema
 from inferline.files.documents.yaml_document import parse_yaml
 
@@ -22,6 +23,7 @@ VARIANTS = {
     "nothing for a key": (("trace: trace.csv.gz", "trace: trace.csv.gz\n  generate:\n  scale: ~"),),
     "a fixed price": (("$0.0665/h", "0.0665"), ("300ms", "0.3"), ("25%", "0.25")),
     "choices": (("probability: 0.4", "probability: 1, choice: kind, when: output.score > 0.5"),),
+    "hops": (("service_time: mean", "service_time: hop_p99"),),
     "spread": (("sample: 25%", "spread: gamma\n  cv2: 8\n  seed: 3"),),
     "several profiles": (("profiles: profiles.csv", "profiles: [a.csv, b.parquet]"),),
     "own keys of a model": (("input_type: strings", "input_type: strings, env: {A: [1]}"),),
@@ -35,6 +37,11 @@ def test_it_is_a_schema_with_descriptions():
     objects = [document, *document["$defs"].values()]
     assert all(each["description"] for each in objects)
     assert all(key["description"] for each in objects for key in each["properties"].values())
+
+
+def test_it_names_every_service_time():
+    planner = schema()["$defs"]["PlannerDocument"]
+    assert planner["properties"]["service_time"]["enum"] == list(SERVICE_TIMES)
 
 
 @pytest.mark.parametrize("edits", VARIANTS.values(), ids=VARIANTS)

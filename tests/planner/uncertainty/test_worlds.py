@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -113,6 +115,15 @@ def test_without_percentiles_or_deviation_service_times_stay_constant():
     assert len(set(rows[:, 0].tolist())) == len(set(rows[:, 1].tolist())) == 1
     assert len(set(rows[:, 2].tolist())) > 1
     assert spread_sources(profile(std=[0.001, 0.002])) == ("std", "std")
+
+
+@pytest.mark.parametrize("known", [{}, {"std": [0.003, 0.001]}, {"p95": [0.011, 0.019], "p99": [0.012, 0.025]}])
+def test_a_measured_slowdown_multiplies_every_row(known):
+    slow = replace(profile(**known), colocated_slowdown=np.array([1.5, 2.0]))
+    rows, alone = quantile_rows(slow, 4), quantile_rows(profile(**known), 4)
+    assert rows[:, 1] == pytest.approx(alone[:, 1] * 1.5, abs=1)
+    assert rows[:, 3] == pytest.approx(alone[:, 3] * 2.0, abs=1)
+    assert rows.mean(axis=0) == pytest.approx(slow.batch_latency_ns(4).tolist(), rel=1e-6)
 
 
 def test_batches_that_no_measurement_spreads_are_named():
