@@ -29,7 +29,8 @@ class ModelEntry:
         What that kind names: ``module:function``, a file, an image, a URL.
     input_type
         ``bytes``, ``integers``, ``floats``, ``doubles`` or ``strings`` as the REST interface knows them; ``json``
-        (when the file says nothing) hands the model any JSON value, and travels as a string.
+        (when the file says nothing) hands the model any JSON value, and travels as a string. Containers take
+        ``doubles`` then, as Clipper's own do.
     device
         ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
     sample
@@ -61,7 +62,7 @@ class ModelEntry:
             name=name,
             kind=kind,
             target=raw[kind],
-            input_type=raw.get("input_type") or "json",
+            input_type=raw.get("input_type") or ("doubles" if kind == "container" else "json"),
             device=raw.get("device") or "auto",
             sample=None if sample is None else pipeline.parent / sample,
             folder=pipeline.parent,

@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from inferline.errors import InferlineError, OutsideError
+from serving_adapter.models.devices import is_memory_error
 from serving_adapter.models.entry import ModelEntry
 
 __all__ = ["Model", "load_model"]
@@ -46,7 +48,17 @@ def load_model(entry: ModelEntry, threads: int) -> Model:
         When the entry is wrong: no such file, module or function, a package that is not installed (names the extra).
     OutsideError
         When it is right and loading fails all the same.
+    MemoryError
+        When that is because memory has run out, on the host or on a device.
     """
     module = importlib.import_module(_HOME[entry.kind])
-    model: Model = module.load(entry, threads)
+    try:
+        model: Model = module.load(entry, threads)
+    except InferlineError:
+        raise
+    except Exception as error:
+        if is_memory_error(error):
+            raise MemoryError(f"model {entry.name!r}: {error}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise OutsideError(f"model {entry.name!r}: cannot be loaded: {reason}") from error
     return model

@@ -34,6 +34,9 @@ HEARTBEAT_S = 5.0
 SILENCE_S = 30.0
 """Silence after which it gives the session up and begins a new one."""
 
+_LAST_ANSWER_MS = 1000
+"""How long the end of a session waits for what is still to be sent: the answer to the last batch."""
+
 _WANTED = "it must return a list with one output per input"
 
 
@@ -91,7 +94,7 @@ class Container:
         with zmq.Context() as context:
             while not self.stop.is_set():
                 with context.socket(zmq.DEALER) as socket:
-                    socket.setsockopt(zmq.LINGER, 0)
+                    socket.setsockopt(zmq.LINGER, _LAST_ANSWER_MS)
                     socket.connect(self.address)
                     self._session(socket)
 

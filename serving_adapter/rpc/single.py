@@ -9,7 +9,6 @@ import zmq
 
 from inferline.errors import OutsideError
 from serving_adapter.rpc.wire import (
-    RPC_VERSION,
     DataType,
     Heartbeat,
     HeartbeatType,
@@ -68,7 +67,7 @@ class SingleReplica:
         self._context.term()
 
     def await_registration(self, timeout_s: float, check: Callable[[], None] = lambda: None) -> NewContainer:
-        """Wait until a container has registered.
+        """Wait until a container registers, with whatever version of the protocol it says.
 
         Parameters
         ----------
@@ -82,7 +81,7 @@ class SingleReplica:
         TimeoutError
             When none did in time.
         WireError
-            When what connects speaks something else, or another version.
+            When what connects speaks something else.
         """
         self._next(timeout_s, check, wanted=NewContainer)
         if self.registered is None:
@@ -134,8 +133,6 @@ class SingleReplica:
                 kind = HeartbeatType.KEEP_ALIVE if known else HeartbeatType.REQUEST_METADATA
                 self._socket.send_multipart([identity, b"", *encode_heartbeat_reply(kind)])
             elif isinstance(message, NewContainer):
-                if message.rpc_version != RPC_VERSION:
-                    raise WireError(f"the container speaks version {message.rpc_version}, not {RPC_VERSION}")
                 self._identity, self.registered = identity, message
                 if wanted is not NewContainer:
                     raise WireError("a container registered while a batch was out, which is lost with that")

@@ -1,0 +1,8 @@
+"""Where the serving core keeps its configuration: in memory, in a SQLite file, or in Redis the way Clipper does."""
+
+from __future__ import annotations
+
+from serving_adapter.state.opening import open_state
+from serving_adapter.state.records import Application, ModelVersion, ReplicaRecord, Snapshot, State
+
+__all__ = ["Application", "ModelVersion", "ReplicaRecord", "Snapshot", "State", "open_state"]
