@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Picture", "draw_budget", "draw_costs", "draw_latency", "draw_sweep", "draw_traffic"]
+__all__ = [
+    "SERVICE",
+    "Picture",
+    "draw_budget",
+    "draw_costs",
+    "draw_latency",
+    "draw_sweep",
+    "draw_traffic",
+    "drawing",
+    "empty_figure",
+    "finished",
+    "shortened",
+    "time_unit",
+]
 
 SERVICE, WAITING, LIMIT, QUIET = "#2f6690", "#f2a65a", "#b3261e", "#6b7280"
 
@@ -71,13 +84,13 @@ class Picture:
 
     def save(self, path: str | Path) -> None:
         """Write the picture; the suffix says the format (.svg, .png, .pdf)."""
-        with _style(self.name):
+        with drawing(self.name):
             self.figure.savefig(Path(path), dpi=150)
 
     def svg(self) -> str:
         """Return the picture as an ``<svg>`` element for HTML, without date, version or names of its groups."""
         text = io.StringIO()
-        with _style(self.name):
+        with drawing(self.name):
             self.figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         element = text.getvalue()
         element = element[element.index("<svg") :]
@@ -86,7 +99,7 @@ class Picture:
 
     def _repr_png_(self) -> bytes:
         data = io.BytesIO()
-        with _style(self.name):
+        with drawing(self.name):
             self.figure.savefig(data, format="png", dpi=96, metadata={"Software": None})
         return data.getvalue()
 
@@ -101,13 +114,13 @@ def draw_latency(latency_s: NDArray[np.float64], slo: Slo) -> Picture:
     slo
         Its latency is the red line, its percentile the level that the tail must have fallen to there.
     """
-    with _style("latency"):
-        figure = _figure(9, 3)
+    with drawing("latency"):
+        figure = empty_figure(9, 3)
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         ordered = np.sort(latency_s)
         slo_s = slo.latency_ns / NANO
         shown_s = max(1.08 * slo_s, min(float(ordered[-1]), 2.5 * slo_s))
-        unit, per_s = _unit(shown_s)
+        unit, per_s = time_unit(shown_s)
         counts, edges = np.histogram(ordered, bins=80, range=(0.0, shown_s))
         left.stairs(100 * counts / ordered.size, edges * per_s, fill=True, color=SERVICE)
         at_s = float(ordered[nearest_rank(slo.percentile, ordered.size) - 1])
@@ -121,7 +134,7 @@ def draw_latency(latency_s: NDArray[np.float64], slo: Slo) -> Picture:
         left.set(xlim=(0, shown_s * per_s), ylim=(0, None))
         left.legend(loc="upper right")
         _draw_tail(right, ordered, slo, shown_s)
-        return _finished("latency", figure)
+        return finished("latency", figure)
 
 
 def _draw_tail(axes: Axes, ordered: NDArray[np.float64], slo: Slo, shown_s: float) -> None:
@@ -129,7 +142,7 @@ def _draw_tail(axes: Axes, ordered: NDArray[np.float64], slo: Slo, shown_s: floa
     # As many points as pixels: a step for each query would make the picture megabytes.
     at = np.linspace(0.0, shown_s, 400)
     slower = (ordered.size - np.searchsorted(ordered, at, side="right")) / ordered.size
-    unit, per_s = _unit(shown_s)
+    unit, per_s = time_unit(shown_s)
     axes.semilogy(at * per_s, np.where(slower > 0, slower * 100, np.nan), color=SERVICE, drawstyle="steps-post")
     axes.axvline(slo.latency_ns / NANO * per_s, color=LIMIT)
     allowed = 100 - float(slo.percentile)
@@ -148,8 +161,8 @@ def draw_budget(predicted: Prediction, slo: Slo) -> Picture:
     service = [100 * stage.budget_service for stage in predicted.stages.values()]
     waiting.append(sum(waiting))
     service.append(sum(service))
-    with _style("budget"):
-        figure = _figure(9, 1.1 + 0.34 * len(names))
+    with drawing("budget"):
+        figure = empty_figure(9, 1.1 + 0.34 * len(names))
         axes = figure.subplots()
         rows = np.arange(len(names))
         axes.barh(rows, service, color=SERVICE, label="in service", height=0.66)
@@ -159,12 +172,12 @@ def draw_budget(predicted: Prediction, slo: Slo) -> Picture:
             axes.annotate(label, (spent, row), (4, 0), textcoords="offset points", va="center", color=QUIET)
         axes.axvline(100, color=LIMIT, label=f"SLO {format_duration(slo.latency_ns)}")
         axes.axhline(len(names) - 1.5, color="#d1d5db", linewidth=0.8)
-        axes.set_yticks(rows, [_short(name) for name in names])
+        axes.set_yticks(rows, [shortened(name) for name in names])
         axes.invert_yaxis()
         axes.set(xlabel="% of the SLO", title=f"What the slowest queries (at and beyond P{slo.percentile}) spend")
         axes.set_xlim(0, 1.08 * max(100.0, service[-1] + waiting[-1]))
         axes.legend(loc="lower left", bbox_to_anchor=(1.0, 0.0))
-        return _finished("budget", figure)
+        return finished("budget", figure)
 
 
 def draw_traffic(trace: Trace, envelope: Envelope | None = None) -> Picture:
@@ -178,12 +191,12 @@ def draw_traffic(trace: Trace, envelope: Envelope | None = None) -> Picture:
         Of a plan; computed for windows of 1 ms and longer when None.
     """
     shown = traffic_envelope(trace, _SHORTEST_FIRST_WINDOW_NS) if envelope is None else envelope
-    with _style("traffic"):
-        figure = _figure(9, 2.9)
+    with drawing("traffic"):
+        figure = empty_figure(9, 2.9)
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
         bin_s, rates = _rates(trace)
         edges = np.arange(rates.size + 1) * bin_s
-        unit, per_s = _unit(float(edges[-1]))
+        unit, per_s = time_unit(float(edges[-1]))
         left.stairs(rates, edges * per_s, fill=True, color="#9cc3de")
         left.axhline(
             trace.mean_qps, color=QUIET, linestyle="--", linewidth=0.9, label=f"mean {trace.mean_qps:,.0f}/s"
@@ -197,24 +210,24 @@ def draw_traffic(trace: Trace, envelope: Envelope | None = None) -> Picture:
         right.set(xscale="log", title="Traffic envelope: busiest window", xlabel="length of the window")
         right.xaxis.set_major_formatter(lambda window_s, _: format_duration(window_s * NANO))
         right.set(ylabel="queries/s", ylim=(0, float(highest.max()) * 1.1))
-        return _finished("traffic", figure)
+        return finished("traffic", figure)
 
 
 def draw_costs(names: Sequence[str], usd_per_hour: Sequence[float]) -> Picture:
     """Draw costs as bars; NaN stands for: infeasible."""
     known = [0.0 if math.isnan(cost) else cost for cost in usd_per_hour]
-    with _style("costs"):
-        figure = _figure(9, 0.9 + 0.36 * len(known))
+    with drawing("costs"):
+        figure = empty_figure(9, 0.9 + 0.36 * len(known))
         axes = figure.subplots()
         axes.barh(np.arange(len(known)), known, color=SERVICE, height=0.66)
         for row, cost in enumerate(usd_per_hour):
             label = "infeasible" if math.isnan(cost) else f"${cost:,.2f}"
             color = LIMIT if math.isnan(cost) else "#111827"
             axes.annotate(label, (known[row], row), (4, 0), textcoords="offset points", va="center", color=color)
-        axes.set_yticks(np.arange(len(known)), [_short(name) for name in names])
+        axes.set_yticks(np.arange(len(known)), [shortened(name) for name in names])
         axes.invert_yaxis()
         axes.set(xlabel="$ per hour", title="Cost", xlim=(0, 1.12 * max([*known, 1e-9])))
-        return _finished("costs", figure)
+        return finished("costs", figure)
 
 
 def draw_sweep(
@@ -246,8 +259,8 @@ def draw_sweep(
         if cost is not None
     ]
     missing = [place for place, cost in zip(places, usd_per_hour, strict=True) if cost is None]
-    with _style("sweep"):
-        figure = _figure(9, 3.4)
+    with drawing("sweep"):
+        figure = empty_figure(9, 3.4)
         axes = figure.subplots()
         if found:
             at, costs, bounds = (np.asarray(column) for column in zip(*found, strict=True))
@@ -265,7 +278,7 @@ def draw_sweep(
         axes.set_xticks([], minor=True)
         axes.set_xlabel({"slo": "SLO latency", "rate": "factor on the rate"}.get(sweep, "percentile of the SLO"))
         axes.legend(loc="best")
-        return _finished("sweep", figure)
+        return finished("sweep", figure)
 
 
 def _swept(sweep: str, value: float) -> str:
@@ -274,7 +287,14 @@ def _swept(sweep: str, value: float) -> str:
     return f"{value:g}x" if sweep == "rate" else f"P{value:g}"
 
 
-def _style(name: str) -> AbstractContextManager[None]:
+def drawing(name: str) -> AbstractContextManager[None]:
+    """Return a context in which figures have the style of these pictures, and SVG ids that are the name's own.
+
+    Raises
+    ------
+    InputError
+        When matplotlib is missing; names the extra.
+    """
     try:
         import matplotlib  # noqa: PLC0415 - optional
     except ImportError as error:
@@ -284,14 +304,14 @@ def _style(name: str) -> AbstractContextManager[None]:
     return context
 
 
-def _figure(width: float, height: float) -> Figure:
+def empty_figure(width: float, height: float) -> Figure:
     """Return an empty figure (inches) that pyplot knows nothing of, so that nothing has to be closed."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - optional; `_style` has named the extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - optional; `drawing` has named the extra
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _finished(name: str, figure: Figure) -> Picture:
+def finished(name: str, figure: Figure) -> Picture:
     """Fix the layout: solved again for every output, it would move by a hair, and so would the bytes."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
@@ -310,7 +330,7 @@ def _rates(trace: Trace) -> tuple[float, NDArray[np.float64]]:
     return step_ns / NANO, counts * NANO / lengths_ns
 
 
-def _unit(seconds: float) -> tuple[str, float]:
+def time_unit(seconds: float) -> tuple[str, float]:
     """Return the unit in which a length of time reads well, and how many of it make a second."""
     for unit, size_s in (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)):
         if seconds >= (3 if size_s >= 60 else 1) * size_s:
@@ -318,5 +338,6 @@ def _unit(seconds: float) -> tuple[str, float]:
     return "us", 1e6
 
 
-def _short(name: str) -> str:
+def shortened(name: str) -> str:
+    """Return a name as long as a label may be."""
     return name if len(name) <= _LONGEST_LABEL else name[: _LONGEST_LABEL - 1] + "\u2026"

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from inferline.errors import OutsideError
+
 __all__ = ["Child"]
 
 _LAST_BYTES = 4096
@@ -44,6 +46,11 @@ class Child:
         What it is to do; a JSON value, see `profiler.replica_process`.
     environment
         Environment variables, beside those of this process.
+
+    Raises
+    ------
+    OutsideError
+        When no process can be started.
     """
 
     def __init__(self, order: Mapping[str, Any], environment: Mapping[str, str]) -> None:
@@ -62,6 +69,10 @@ class Child:
                 env={**os.environ, **environment},
                 start_new_session=True,
             )
+        except OSError as error:
+            os.close(self._reports)
+            os.close(self._written)
+            raise OutsideError(f"cannot start a process for a replica: {error}") from error
         finally:
             os.close(reports)
             os.close(written)

@@ -31,6 +31,8 @@ __all__ = ["Answer", "Replica", "start_replica", "to_stderr"]
 
 _REPORT_S = 10.0
 _MOMENT_S = 0.001
+_CLOCK_S = 1e-9
+"""What a batch takes at least, should the clock be too coarse to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +199,7 @@ class Replica:
         for report in self._child.reports(wait_s):
             match report["report"]:
                 case "batch":
-                    self._batch_s = report["latency_s"]
+                    self._batch_s = max(report["latency_s"], _CLOCK_S)
                 case "loaded":
                     self.environment = {"device": report["device"]}
                 case "failed":

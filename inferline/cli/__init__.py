@@ -19,8 +19,10 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "plan": ("inferline.cli.plan", "Find the cheapest configuration that meets the SLO."),
         "simulate": ("inferline.cli.simulate", "Say what a configuration would do on a trace."),
+        "profile": ("inferline.cli.profile", "Measure how long each model takes at each batch size."),
         "diff": ("inferline.cli.diff", "Say how to get from one plan to another, and what queries see meanwhile."),
         "serve": ("inferline.cli.serve", "Run the Clipper-compatible serving core."),
+        "load": ("inferline.cli.load", "Send traffic and measure."),
         "schema": ("inferline.cli.schema", "Print the JSON Schema of pipeline.yaml."),
     }
 )

@@ -139,7 +139,7 @@ class ModelSchedule:
         policy = replica.policy
         alone = head.attempts > 0 and head.attempts + 1 >= self._attempts
         max_batch = 1 if alone else policy.max_batch(now_ns, head.deadline_ns)
-        if self._wait_ns and not alone:
+        if self._wait_ns:
             oldest_ns = queue.oldest_arrival_ns
             if oldest_ns is not None:
                 left_ns = when_to_cut(len(queue), max_batch, oldest_ns, now_ns, self._wait_ns)

@@ -11,7 +11,7 @@ from inferline.domain import Hardware
 from profiler.results import Target
 from serving_adapter.models import ModelEntry
 
-MODELS = '''
+MODELS = """
 import os
 import signal
 import sys
@@ -72,7 +72,7 @@ def about_itself(inputs):
     names = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
     return [{"pid": os.getpid(), "cores": sorted(os.sched_getaffinity(0)), "session": os.getsid(0),
              **{name: os.environ[name] for name in names}} for _ in inputs]
-'''
+"""
 
 
 @pytest.fixture

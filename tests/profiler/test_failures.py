@@ -40,6 +40,9 @@ def test_reports_become_errors():
     assert isinstance(error, InputError)
     assert error.faults == (Fault("p.yaml", "models.m.onnx", "no file m.onnx"),)
     error = reported_failure(loading, {"kind": "outside", "message": "raised ValueError: x"})
-    assert (type(error), str(error)) == (OutsideError, "model 'm' on 'k80' failed while loading: raised ValueError: x")
+    assert (type(error), str(error)) == (
+        OutsideError,
+        "model 'm' on 'k80' failed while loading: raised ValueError: x",
+    )
     error = reported_failure(PLACE, {"kind": "memory", "message": "MemoryError"})
     assert (type(error), str(error)) == (MemoryExhausted, AT + "memory ran out: MemoryError")

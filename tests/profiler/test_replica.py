@@ -93,9 +93,10 @@ time.sleep(3600)
 
 
 def failure(entry, placement, limits=LIMITS, size=2):
-    with pytest.raises((InputError, OutsideError)) as caught:  # noqa: PT012 - loading may be what fails
-        with start_replica(entry, placement, limits, FRAMES[:1]) as replica:
-            replica.predict(FRAMES[:1] * size)
+    """Return what goes wrong while a replica loads, or predicts a batch of that size."""
+    expected = pytest.raises((InputError, OutsideError))
+    with expected as caught, start_replica(entry, placement, limits, FRAMES[:1]) as replica:
+        replica.predict(FRAMES[:1] * size)
     return caught.value
 
 
@@ -170,7 +171,11 @@ DOUBLES = [b"\0\0\0\0\0\0\xf0\x3f" * 2, b"\0\0\0\0\0\0\xf0\x3f"]
 
 def foreign(entry_of, command, **options):
     return entry_of(
-        "sums", kind="container", target="registry/sums:1", input_type="doubles", options={"command": command, **options}
+        "sums",
+        kind="container",
+        target="registry/sums:1",
+        input_type="doubles",
+        options={"command": command, **options},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ from profiler.schedule import (
     verdict,
 )
 
+CONSTANT = dict.fromkeys([6, *(2**i for i in range(11))], 1.0).get  # one second whatever the batch size
 LIMITS = Limits(precision=0.02, tail_precision=0.1, budget_s=10.0)
 
 
@@ -39,10 +40,10 @@ def ramp(latency_s, max_batch=None):
         (lambda n: n, None, [1, 2, 4], "throughput"),
         # It rises by 5 % and more until 32, by 3 % and 2 % after that.
         (lambda n: 2 + n, None, [1, 2, 4, 8, 16, 32, 64, 128], "throughput"),
-        (lambda n: 1.0, None, [2**i for i in range(11)], "max_batch"),
-        (lambda n: 1.0, 5000, [2**i for i in range(11)], "max_batch"),
-        (lambda n: 1.0, 6, [1, 2, 4, 6], "max_batch"),
-        (lambda n: 1.0, 1, [1], "max_batch"),
+        (CONSTANT, None, [2**i for i in range(11)], "max_batch"),
+        (CONSTANT, 5000, [2**i for i in range(11)], "max_batch"),
+        (CONSTANT, 6, [1, 2, 4, 6], "max_batch"),
+        (CONSTANT, 1, [1], "max_batch"),
         (lambda n: n, 2, [1, 2], "max_batch"),
         # A routine for vectors at 1, one for matrices from 2 on: down, then up again.
         (lambda n: 2.0 if n == 1 else 7.0 + 0.2 * n, 16, [1, 2, 4, 8, 16], "max_batch"),
@@ -102,7 +103,7 @@ def test_the_order_differs_from_round_to_round_and_is_the_same_for_a_seed():
     orders = [tuple(round_order(sizes, number, seed=1)) for number in range(50)]
     assert all(sorted(order) == sizes for order in orders)
     assert orders == [tuple(round_order(sizes, number, seed=1)) for number in range(50)]
-    after = Counter(pair for order in orders for pair in zip(order, order[1:], strict=False))
+    after = Counter(pair for order in orders for pair in pairwise(order))
     assert len(after) == 12  # each row comes right after each other one at some time
 
 
