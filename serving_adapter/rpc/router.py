@@ -107,6 +107,9 @@ class Router:
         self._socket.setsockopt(zmq.SNDHWM, 0)  # a full queue would look like a vanished peer; one batch is in flight
         self._socket.setsockopt(zmq.RCVHWM, 10_000)
         self._socket.setsockopt(zmq.MAXMSGSIZE, 2**30)
+        if ":" in host:
+            self._socket.setsockopt(zmq.IPV6, 1)
+            host = f"[{host}]"
         try:
             self._socket.bind(f"tcp://{host}:{port or '*'}")
         except zmq.ZMQError as error:
@@ -166,7 +169,10 @@ class Router:
                 if not self._socket.closed:
                     _log.error("event=rpc_read_failed error=%s", error)
                 return
-            self._take(parts)
+            try:
+                self._take(parts)
+            except Exception:  # the descriptor tells only once of what is left to read
+                _log.exception("event=rpc_message_failed identity=%s", parts[0].hex())
             if self._socket.closed:
                 return
         self._read_soon()

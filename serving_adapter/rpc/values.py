@@ -94,7 +94,7 @@ def model_inputs(frames: Sequence[bytes], input_type: str) -> list[Any]:
     """Return what a model of that input type is handed for these input frames.
 
     Numbers become 1-D arrays of their type, which are read-only; strings ``str``, bytes ``bytes``, and ``json`` the
-    value itself.
+    value itself, or the text where it is no JSON: whoever can send a query must not be able to end a container.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def model_inputs(frames: Sequence[bytes], input_type: str) -> list[Any]:
         When a frame is not of that type.
     """
     if input_type == "json":
-        return [_parsed(frame) for frame in frames]
+        return [output_value(frame) for frame in frames]
     if input_type == "strings":
         return [str(frame, "utf-8") for frame in frames]
     if input_type == "bytes":
