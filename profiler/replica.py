@@ -108,7 +108,7 @@ class Replica:
         self._limits = limits
         self._foreign = entry.kind == "container"
         self._place = Place(model=entry.name, hardware=placement.hardware.name)
-        self._batch_s: float | None = None
+        self._times_s: tuple[float, float] | None = None
         self._child: Child | None = None
         with ExitStack() as stack:
             self._single = SingleReplica()
@@ -156,7 +156,10 @@ class Replica:
             raise self._place.failure(f"no answer within {limit_s:g} s; it was given up") from error
         except WireError as error:
             raise self._place.failure(f"it broke the protocol: {error}") from error
-        return Answer(outputs=outputs, latency_s=hop_s if self._foreign else self._model_alone_s(), hop_s=hop_s)
+        if self._foreign:
+            return Answer(outputs=outputs, latency_s=hop_s, hop_s=hop_s)
+        alone_s, again_s = self._reported_times()
+        return Answer(outputs=outputs, latency_s=alone_s, hop_s=hop_s - again_s)
 
     def attend(self) -> None:
         """Answer the heartbeats that have come: an idle container that hears nothing for 30 s starts all over."""
@@ -182,14 +185,15 @@ class Replica:
     ) -> None:
         self.close()
 
-    def _model_alone_s(self) -> float:
+    def _reported_times(self) -> tuple[float, float]:
+        """Return the seconds of the model alone, and those that it was called again for."""
         deadline = monotonic() + _REPORT_S
-        while self._batch_s is None:
+        while self._times_s is None:
             if monotonic() >= deadline:
                 raise self._place.failure("it answered and then did not say how long the model took")
             self._check(wait_s=0.05)
-        seconds, self._batch_s = self._batch_s, None
-        return seconds
+        times_s, self._times_s = self._times_s, None
+        return times_s
 
     def _check(self, wait_s: float = 0.0) -> None:
         """Take in the reports of the process; raise when it has failed or ended."""
@@ -199,12 +203,12 @@ class Replica:
         for report in self._child.reports(wait_s):
             match report["report"]:
                 case "batch":
-                    self._batch_s = max(report["latency_s"], _CLOCK_S)
+                    self._times_s = max(report["latency_s"], _CLOCK_S), report["again_s"]
                 case "loaded":
                     self.environment = {"device": report["device"]}
                 case "failed":
                     raise reported_failure(self._place, report)
-        if exit_code is not None and self._batch_s is None:
+        if exit_code is not None and self._times_s is None:
             raise ended_failure(self._place, exit_code, self._child.last_words())
 
     def _check_registration(self, registered: NewContainer) -> None:

@@ -71,10 +71,10 @@ class Row:
     Parameters
     ----------
     latency_*
-        The model alone, one batch: mean with the half width of its 95 % interval, percentiles (nearest rank) with
-        the interval of the P99 (NaN where the samples are too few to have one), standard deviation.
+        The model alone, one batch right after another one: mean with the half width of its 95 % interval, percentiles
+        (nearest rank) with the interval of the P99 (NaN where the samples are too few), standard deviation.
     hop_*
-        The same batch over the model-container RPC, from sending to the whole answer.
+        The same batch over the model-container RPC, from sending to the whole answer, after a pause as in serving.
     throughput_qps
         Batch size over mean latency.
     samples

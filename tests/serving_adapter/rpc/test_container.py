@@ -180,7 +180,7 @@ def test_outputs_that_are_not_one_per_input(server, outputs, message):
     ("data_type", "frame", "error", "message"),
     [
         (DataType.DOUBLES, pack("<d", 1), WireError, "inputs of type doubles; this model takes strings"),
-        (DataType.STRINGS, b"{", TypeError, "unsupported operand"),
+        (DataType.STRINGS, b"{", TypeError, "unsupported operand type(s) for /: 'int' and 'str'"),
         (DataType.STRINGS, b"0", ZeroDivisionError, "division by zero"),
     ],
 )
