@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from serving_adapter.frontend.server import ServeOptions
 
 __all__ = ["command"]
+
+_OTHER_FILES = 4096
+"""Model containers, the state, and what the process itself has open."""
 
 
 @click.command()
@@ -54,8 +58,8 @@ __all__ = ["command"]
 @click.option("--drain", "drain_s", type=Seconds(), default="30s", show_default=True, metavar="S")
 @click.option("--silence", "silence_s", type=Seconds(), default="30s", show_default=True, metavar="S")
 @click.option("--admin-token", envvar="INFERLINE_ADMIN_TOKEN", help="Bearer token that the admin side asks for.")
-@click.option("--tls-certificate", "certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--tls-key", "key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--tls-certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def command(**options: Any) -> None:  # noqa: ANN401 - one per option
@@ -81,18 +85,27 @@ def command(**options: Any) -> None:  # noqa: ANN401 - one per option
 
 
 def _options(kind: type[ServeOptions], given: dict[str, Any]) -> ServeOptions:
+    from serving_adapter.frontend.configuration import Defaults  # noqa: PLC0415 - optional
     from serving_adapter.frontend.http import Limits  # noqa: PLC0415 - optional
+    from serving_adapter.frontend.listening import Tls  # noqa: PLC0415 - optional
 
     limits = Limits(
         body_bytes=given.pop("body_bytes"), queued=given.pop("queue_length"), connections=given.pop("connections")
     )
-    token = given.pop("admin_token")
-    return kind(limits=limits, wait_ns=int(given.pop("wait_s") * 1e9), token=token, **given)
+    defaults = Defaults(
+        order=given.pop("order"), batching=given.pop("batching"), wait_ns=int(given.pop("wait_s") * 1e9)
+    )
+    certificate, key = given.pop("tls_certificate"), given.pop("tls_key")
+    if key is not None and certificate is None:
+        raise InputError("--tls-key needs --tls-certificate")
+    tls = None if certificate is None else Tls(certificate=certificate, key=key)
+    return kind(limits=limits, defaults=defaults, tls=tls, token=given.pop("admin_token"), **given)
 
 
 async def _serve(options: ServeOptions) -> None:
     from serving_adapter.frontend.server import Server  # noqa: PLC0415 - optional
 
+    _allow_connections(2 * options.limits.connections)
     server = Server(options)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -103,8 +116,19 @@ async def _serve(options: ServeOptions) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-    at = f"{'http' if options.certificate is None else 'https'}://{options.host}"
+    at = f"{'http' if options.tls is None else 'https'}://{options.host}"
     click.echo(f"queries {at}:{server.query_port}  admin {at}:{server.admin_port}", err=True)
     click.echo(f"model containers tcp://{options.host}:{server.rpc_port}", err=True)
     await ended.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)  # a second one ends it at once
     await server.stop()
+
+
+def _allow_connections(count: int) -> None:
+    """Raise the bound of open files as far as that is allowed: it is often 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

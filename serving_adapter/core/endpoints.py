@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from serving_adapter.core.selection import POLICIES, SelectionPolicy
 from serving_adapter.state import Application
 
-__all__ = ["Endpoint", "Prediction", "QueryRefusedError"]
+__all__ = ["DEFAULT_POLICY", "MOST_USERS", "Endpoint", "Prediction", "QueryRefusedError"]
+
+DEFAULT_POLICY = "DefaultOutputSelectionPolicy"
+
+MOST_USERS = 100_000
+"""Users of one application whose states are at hand; those of others are read when they are needed."""
+
+_Result = TypeVar("_Result")
+
+_log = logging.getLogger(__name__)
 
 
 class QueryRefusedError(ValueError):
@@ -51,51 +61,80 @@ class Endpoint:
         Linked models, sorted.
     keep
         Called with (application, uid, state) when a policy has learnt something.
+    states
+        What the policy has learnt, by user; handed on when an application's links change.
+
+    Attributes
+    ----------
+    known
+        Whether there is such a policy: another program may have registered one that is not.
+    policy
+        The policy; None when it is Clipper's own, which asks the one linked model and has nothing to learn: no state,
+        no copies.
     """
 
     application: Application
     models: tuple[str, ...]
     keep: Callable[[str, int, str], None] = lambda name, uid, text: None  # noqa: ARG005
+    states: dict[int, str] = field(default_factory=dict)
     default_output: bytes = b""
     slo_ns: int = 0
+    known: bool = True
     policy: SelectionPolicy | None = None
-    states: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.default_output = self.application.default_output.encode()
         self.slo_ns = self.application.latency_slo_micros * 1000
-        # Clipper's default policy asks the one linked model and has nothing to learn: no state, no copies.
-        if self.application.policy != "DefaultOutputSelectionPolicy":
-            self.policy = POLICIES[self.application.policy]
+        self.known = self.application.policy in POLICIES
+        if self.application.policy != DEFAULT_POLICY:
+            self.policy = POLICIES.get(self.application.policy)
 
     def chosen(self, uid: int, rng: np.random.Generator) -> Sequence[str]:
         """Return the models to ask for one query."""
-        if self.policy is None:
+        policy = self.policy
+        if policy is None:
             return self.models[:1]
-        return self.policy.select(self._state(uid), self.models, rng)
+        return self._with_state(uid, lambda state: policy.select(state, self.models, rng))
 
     def combined(self, uid: int, asked: Sequence[str], answers: Mapping[str, bytes]) -> bytes | None:
         """Return the output of a query from those of its models that came in time; None for the default output."""
-        if self.policy is None:
+        policy = self.policy
+        if policy is None:
             return next(iter(answers.values()), None)
-        combination = self.policy.combine(self._state(uid), _texts(asked, answers))
-        return None if combination.is_default or combination.output is None else combination.output.encode()
+        texts = _texts(asked, answers)
+        combination = self._with_state(uid, lambda state: policy.combine(state, texts))
+        return None if combination.is_default else combination.output.encode()
 
     def learn(self, uid: int, label: float, asked: Sequence[str], answers: Mapping[str, bytes]) -> None:
         """Have the policy learn from the true label."""
-        if self.policy is not None:
-            state = self.policy.observe(self._state(uid), label, _texts(asked, answers))
-            self.states[uid] = state
-            self.keep(self.application.name, uid, state)
+        policy = self.policy
+        if policy is None:
+            return
+        texts = _texts(asked, answers)
+        state = self._with_state(uid, lambda state: policy.observe(state, label, texts))
+        self.remember(uid, state)
+        self.keep(self.application.name, uid, state)
+
+    def remember(self, uid: int, state: str) -> None:
+        """Have the state of a user at hand; the one that was remembered first makes room."""
+        self.states.pop(uid, None)
+        if len(self.states) >= MOST_USERS:
+            del self.states[next(iter(self.states))]
+        self.states[uid] = state
 
     def initial_state(self) -> str:
         """Return what the policy starts from, as it is kept."""
         return POLICIES[self.application.policy].init(self.application.default_output, self.models)
 
-    def _state(self, uid: int) -> str:
-        if uid not in self.states:
-            self.states[uid] = self.initial_state()
-        return self.states[uid]
+    def _with_state(self, uid: int, use: Callable[[str], _Result]) -> _Result:
+        """Use the state of a user; one that makes no sense, which only somebody else can have kept, begins anew."""
+        try:
+            return use(self.states.get(uid) or self.initial_state())
+        except (ValueError, ArithmeticError) as error:
+            _log.warning("event=state_reset application=%s uid=%d reason=%s", self.application.name, uid, error)
+            state = self.initial_state()
+            self.remember(uid, state)
+            return use(state)
 
 
 def _texts(asked: Sequence[str], answers: Mapping[str, bytes]) -> dict[str, str | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from inferline.domain import batch_to_take
@@ -166,6 +168,22 @@ class ModelSchedule:
     def clear(self) -> list[Pending]:
         """Take everybody out of the queue: for a model version that is deleted."""
         return self._queue.clear()
+
+    def change(self, queue: Queue, *, wait_ns: int) -> None:
+        """Let everybody wait in another queue, an empty one, from now on; nobody is refused by its bound.
+
+        What is in flight counts as come before all who wait, should it be put back.
+        """
+        for at in self._replicas.values():
+            for pending in at.dispatch.batch if at.dispatch else ():
+                pending.turn -= sys.maxsize
+        waiting = sorted(self._queue.clear(), key=attrgetter("turn"))
+        for place, pending in enumerate(waiting):
+            pending.turn = place - len(waiting)  # before all that come now: those are numbered from 0
+        queue.late += self._queue.late
+        queue.requeue(waiting)
+        self._queue = queue
+        self._wait_ns = wait_ns
 
     def answered(self, replica: int, message_id: int, now_ns: int) -> list[Pending] | None:
         """Take note of an answer and return its batch; None when this replica owes no such answer.

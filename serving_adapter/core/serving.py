@@ -15,8 +15,7 @@ import numpy as np
 from serving_adapter.core.cache import Absent, PredictionCache, prediction_key
 from serving_adapter.core.endpoints import Endpoint, Prediction, QueryRefusedError
 from serving_adapter.core.queries import Pending
-from serving_adapter.core.queueing import new_queue
-from serving_adapter.core.scheduling import Dispatch, ModelSchedule
+from serving_adapter.core.scheduling import ATTEMPTS, Dispatch
 from serving_adapter.core.versions import Version, VersionSpec
 from serving_adapter.core.world import ModelKey, Observer, Timer, Timers, Transport
 
@@ -89,13 +88,16 @@ class ServingCore:
     # Queries
 
     def check(self, endpoint: Endpoint, version: str | None) -> None:
-        """Refuse a request that pins a version which cannot be.
+        """Refuse a request that pins a version which cannot be, or to an application whose policy is not known.
 
         Raises
         ------
         QueryRefusedError
             With Clipper's texts.
         """
+        if not endpoint.known:
+            name = endpoint.application.name
+            raise QueryRefusedError(f"No selection state found for query with user_id: 0 and label: {name}")
         if version is None:
             return
         if len(endpoint.models) != 1:
@@ -105,14 +107,22 @@ class ServingCore:
             raise QueryRefusedError(f"Requested version: {version} does not exist for model: {endpoint.models[0]}")
 
     def has_room(self, endpoint: Endpoint, version: str | None, count: int) -> bool:
-        """Whether so many more queries may wait."""
-        for model in endpoint.models:
-            at = self._versions.get((model, version or self._current.get(model, "")))
-            most = None if at is None else at.spec.most_queued
-            if at is not None and most is not None and at.schedule.queued + count > most:
-                self._observer.dropped(at.key, count, "full")
-                return False
-        return True
+        """Whether so many more queries may wait for one of the models at least."""
+        asked = [self._versions.get((model, version or self._current.get(model, ""))) for model in endpoint.models]
+        full = [at for at in asked if at is not None and self._is_full(at, count)]
+        if not full or len(full) < len(asked):
+            return True
+        for at in full:
+            self._observer.dropped(at.key, count, "full")
+        return False
+
+    def _is_full(self, at: Version, count: int) -> bool:
+        most = at.spec.most_queued
+        if most is None or at.schedule.queued + count <= most:
+            return False
+        at.schedule.expire(self._timers.now_ns())
+        self._give_up(at, at.schedule.take_late(), "late")
+        return at.schedule.queued + count > most
 
     def predict(
         self,
@@ -149,11 +159,12 @@ class ServingCore:
         uid: int,
         label: float | None,
     ) -> None:
+        models = endpoint.chosen(uid, self._rng)
         now_ns = self._timers.now_ns()
         query = _Query(self._number(), endpoint, content, now_ns, now_ns + endpoint.slo_ns, done, uid, label)
         self.in_flight += 1
-        query.models = endpoint.chosen(uid, self._rng)
-        query.waits_for = len(query.models)
+        query.models = models
+        query.waits_for = len(models)
         for model in query.models:
             if not self._ask((model, version or self._current.get(model, "")), query, now_ns):
                 query.waits_for -= 1
@@ -166,16 +177,21 @@ class ServingCore:
 
     def _ask(self, key: ModelKey, query: _Query, now_ns: int) -> bool:
         """Look an output up, join those who wait for it, or let the input wait; False when nobody will answer."""
+        at = self._versions.get(key)
         if not query.content:
-            return key in self._versions  # the protocol cannot carry a batch without bytes: left to the deadline
+            # Clipper's protocol refuses a batch without bytes: left to the deadline.
+            return at is not None and bool(at.identities)
         cached = prediction_key(key, query.content)
         found = self.cache.lookup(cached, (query, key[0]))
+        if at is not None:
+            at.lookups += 1
         if found is Absent.JOINED:
             return True
         if found is not Absent.MISS:
+            if at is not None:
+                at.hits += 1
             query.answers[key[0]] = found.output
             return True
-        at = self._versions.get(key)
         if at is not None and at.identities:
             if at.schedule.offer(Pending(query.content, now_ns, query.deadline_ns, cached)):
                 self._dispatch_soon(at)
@@ -241,21 +257,26 @@ class ServingCore:
 
     def _set_alarm(self, at: Version) -> None:
         """Ask again when a batch has waited long enough, even if nothing happens until then."""
-        if at.wake is not None:
-            at.wake.cancel()
-            at.wake = None
+        at.quiet()
         if at.schedule.wake_at_ns is not None:
             at.wake = self._timers.call_at(at.schedule.wake_at_ns, self._dispatch, at)
 
     def _give_up(self, at: Version, batch: Sequence[Pending], reason: str) -> None:
-        """Stop trying; whoever joined these queries and still has time is asked for again."""
+        """Stop trying; whoever joined these queries and still has time is asked for again.
+
+        Not those who joined an input that takes replicas down: it would take down more. They are left to their
+        deadlines.
+        """
         if not batch:
             return
         self._observer.dropped(at.key, len(batch), reason)
         now_ns = self._timers.now_ns()
         for pending in batch:
+            waiters = self.cache.abandon(pending.owner)
+            if pending.attempts >= ATTEMPTS:
+                continue
             asker_deadline = pending.deadline_ns
-            for query, _ in self.cache.abandon(pending.owner):
+            for query, _ in waiters:
                 later = asker_deadline is None or query.deadline_ns > asker_deadline
                 if query.open and later and query.deadline_ns > now_ns and not self._ask(at.key, query, now_ns):
                     self._without(query)
@@ -301,7 +322,7 @@ class ServingCore:
         if at is None:
             return False
         at.identities[replica] = identity
-        at.schedule.add(replica, at.spec.batching())
+        at.schedule.add(replica, at.spec.batch_policy(self._rng))
         self._replicas[identity] = (at, replica)
         self._dispatch_soon(at)
         return True
@@ -340,26 +361,39 @@ class ServingCore:
     def set_versions(self, specs: Mapping[ModelKey, VersionSpec], current: Mapping[str, str]) -> list[bytes]:
         """Serve these versions from now on; return the identities of replicas whose version is no more."""
         orphans: list[bytes] = []
-        for key in [key for key in self._versions if key not in specs]:
-            at = self._versions.pop(key)
-            for identity in at.identities.values():
-                orphans.append(identity)
-                del self._replicas[identity]
-            waiting = at.schedule.clear()
-            for replica in list(at.identities):
-                waiting += at.schedule.remove(replica)
-            at.identities.clear()
-            self._default(waiting)
-            for query, _ in self.cache.forget(key):
-                if query.open:
-                    self._without(query)
+        for key, at in list(self._versions.items()):
+            spec = specs.get(key)
+            if spec is None or spec.input_type != at.spec.input_type:
+                orphans += self._drop(at)
+            elif spec != at.spec:
+                at.change(spec, self._rng)
+                self._dispatch_soon(at)
         for key, spec in specs.items():
             if key not in self._versions:
-                queue = new_queue(spec.order, most=spec.most_queued)
-                self._versions[key] = Version(key, spec, ModelSchedule(queue, wait_ns=spec.wait_ns))
+                self._versions[key] = Version.of(key, spec)
         self._current = dict(current)
         return orphans
+
+    def _drop(self, at: Version) -> list[bytes]:
+        """Serve a version no more; return the identities of its replicas."""
+        del self._versions[at.key]
+        at.quiet()
+        identities = list(at.identities.values())
+        waiting = at.schedule.clear()
+        for replica, identity in at.identities.items():
+            del self._replicas[identity]
+            waiting += at.schedule.remove(replica)
+        at.identities.clear()
+        self._default(waiting)
+        for query, _ in self.cache.forget(at.key):
+            if query.open:
+                self._without(query)
+        return identities
 
     def gauges(self) -> Mapping[ModelKey, tuple[int, int, int]]:
         """Return queue length, replicas and idle replicas of each version."""
         return {key: (at.schedule.queued, len(at.identities), at.schedule.idle) for key, at in self._versions.items()}
+
+    def cache_use(self) -> Mapping[ModelKey, tuple[int, int]]:
+        """Return hits and lookups of each version."""
+        return {key: (at.hits, at.lookups) for key, at in self._versions.items()}

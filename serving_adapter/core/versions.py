@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
-from serving_adapter.core.batching import BatchPolicy
-from serving_adapter.core.queueing import Order
+import numpy as np
+
+from serving_adapter.core.batching import Aimd, BatchPolicy, ExploreThenFit, FixedBatch
+from serving_adapter.core.queueing import Order, Queue, new_queue
 from serving_adapter.core.scheduling import ModelSchedule
 from serving_adapter.core.world import ModelKey, Timer
 
-__all__ = ["Version", "VersionSpec"]
+__all__ = ["ADAPTIVE", "Batching", "Version", "VersionSpec"]
+
+ADAPTIVE = -1
+"""The batch size of a version whose replicas find out their maximum themselves."""
+
+Batching = Literal["explore", "aimd"]
+"""How they do: as Clipper's code, or as its paper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +27,14 @@ class VersionSpec:
 
     Parameters
     ----------
+    input_type
+        Type of its inputs.
+    batch_size
+        Maximum batch size; `ADAPTIVE` for one that is found out.
     batching
-        Makes the batch policy of a new replica.
+        How it is found out.
+    objective_ns
+        What a batch may take, for ``aimd``.
     order
         Order of its queue.
     wait_ns
@@ -29,10 +43,33 @@ class VersionSpec:
         How many queries may wait.
     """
 
-    batching: Callable[[], BatchPolicy]
+    input_type: str = "doubles"
+    batch_size: int = ADAPTIVE
+    batching: Batching = "explore"
+    objective_ns: int = 100_000_000
     order: Order = "arrival"
     wait_ns: int = 0
     most_queued: int | None = None
+
+    def batch_policy(self, rng: np.random.Generator) -> BatchPolicy:
+        """Return the batch policy of a new replica.
+
+        Exploring batches are not filled up with copies, as Clipper's are: until the size is found, that makes a
+        replica as slow as the SLO allows, for answers that nobody asked for.
+        """
+        if self.batch_size > 0:
+            return FixedBatch(self.batch_size)
+        if self.batching == "aimd":
+            return Aimd(self.objective_ns)
+        return ExploreThenFit(rng, fill=False)
+
+    def queue(self) -> Queue:
+        """Return an empty queue.
+
+        A policy that reads the batch size off the time left to the deadline must not see the late.
+        """
+        explores = self.batch_size <= 0 and self.batching == "explore"
+        return new_queue(self.order, expire=explores, most=self.most_queued)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,3 +82,23 @@ class Version:
     identities: dict[int, bytes] = field(default_factory=dict)
     asked_to_dispatch: bool = False
     wake: Timer | None = None
+    lookups: int = 0
+    hits: int = 0
+
+    @classmethod
+    def of(cls, key: ModelKey, spec: VersionSpec) -> Version:
+        """Return a version without replicas."""
+        return cls(key, spec, ModelSchedule(spec.queue(), wait_ns=spec.wait_ns))
+
+    def change(self, spec: VersionSpec, rng: np.random.Generator) -> None:
+        """Go on in another way; nobody who waits is lost."""
+        self.spec = spec
+        self.schedule.change(spec.queue(), wait_ns=spec.wait_ns)
+        for replica in self.identities:
+            self.schedule.set_policy(replica, spec.batch_policy(rng))
+
+    def quiet(self) -> None:
+        """Take back the call for a batch that had to fill."""
+        if self.wake is not None:
+            self.wake.cancel()
+            self.wake = None

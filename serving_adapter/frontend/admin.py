@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from serving_adapter.core.endpoints import DEFAULT_POLICY
+from serving_adapter.core.queueing import ORDERS
 from serving_adapter.core.selection import POLICIES
+from serving_adapter.core.versions import ADAPTIVE
 from serving_adapter.frontend.admin_fields import Fields, read_fields
+from serving_adapter.frontend.configuration import BATCHINGS
 from serving_adapter.frontend.request import RequestError
 from serving_adapter.state import Application, ModelVersion, ReplicaRecord, Snapshot
 
 __all__ = ["PATHS", "AdminReply", "Write", "answer"]
-
-DEFAULT_POLICY = "DefaultOutputSelectionPolicy"
-ADAPTIVE_BATCH = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,16 @@ def _add_app(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     policy = asked.get("policy", DEFAULT_POLICY)
     if policy not in POLICIES:
         raise RefusedError(f"no selection policy '{policy}'; there are {', '.join(sorted(POLICIES))}")
+    order = asked.get("queue_order", "arrival")
+    if order not in ORDERS:
+        raise RefusedError(f"no queue order '{order}'; there are {', '.join(ORDERS)}")
     application = Application(
         name=name,
         input_type=asked["input_type"],
         default_output=asked["default_output"],
         latency_slo_micros=asked["latency_slo_micros"],
         policy=policy,
+        queue_order=order,
     )
     return _text(
         f"Successfully added application with name '{name}'",
@@ -99,12 +104,17 @@ def _delete_app(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
 
 def _add_model(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     name, version, input_type = asked["model_name"], asked["model_version"], asked["input_type"]
-    if asked["batch_size"] <= 0 and asked["batch_size"] != ADAPTIVE_BATCH:
+    if asked["batch_size"] <= 0 and asked["batch_size"] != ADAPTIVE:
         raise RefusedError("The batch size must be positive or DEFAULT_BATCH_SIZE, which is -1")
     _check_name("model name", name)
     _check_name("model version", version)
     for label in asked["labels"]:
         _check_name("label", label)
+    batching, wait_micros = asked.get("batching", ""), asked.get("batch_wait_micros", -1)
+    if batching not in {"", *BATCHINGS}:
+        raise RefusedError(f"no batching '{batching}'; there are {', '.join(BATCHINGS)}")
+    if wait_micros < -1:
+        raise RefusedError(f"batch_wait_micros is {wait_micros}; expected at least 0, or -1 for the server's")
     if (name, version) in snapshot.models:
         raise RefusedError(f"model with name '{name}' and version '{version}' already exists")
     _check_linked_types(name, input_type, snapshot)
@@ -116,6 +126,8 @@ def _add_model(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
         container_name=asked["container_name"],
         model_data_path=asked["model_data_path"],
         batch_size=asked["batch_size"],
+        batching=batching,
+        batch_wait_micros=wait_micros,
     )
     return _text(
         f"Successfully added model with name '{name}' and input type '{input_type}'",
@@ -313,7 +325,7 @@ PATHS: Mapping[str, tuple[Fields, _Handler]] = MappingProxyType(
     {
         "/admin/add_app": (
             Fields(name="String", input_type="InputType", default_output="String", latency_slo_micros="Int32").may(
-                policy="String"
+                policy="String", queue_order="String"
             ),
             _add_app,
         ),
@@ -327,7 +339,7 @@ PATHS: Mapping[str, tuple[Fields, _Handler]] = MappingProxyType(
                 container_name="String",
                 model_data_path="String",
                 batch_size="Int32",
-            ),
+            ).may(batching="String", batch_wait_micros="Int32"),
             _add_model,
         ),
         "/admin/delete_versioned_model": (_VERSION, _delete_version),

@@ -1,27 +1,13 @@
-"""HTTP for both interfaces: what every application here needs, and limits that the server itself does not have."""
+"""HTTP for both interfaces: what every application here needs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-__all__ = [
-    "JSON",
-    "App",
-    "BodyError",
-    "Limits",
-    "Receive",
-    "Reply",
-    "Scope",
-    "Send",
-    "bounded",
-    "read_body",
-    "send_reply",
-]
+__all__ = ["JSON", "App", "BodyError", "Limits", "Receive", "Reply", "Scope", "Send", "read_body", "send_reply"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -30,6 +16,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = b"application/json"
 """Content type of every reply, plain texts included, as Clipper's clients know it."""
+
+_CLOSE = ((b"connection", b"close"),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +94,7 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
         async with asyncio.timeout(limits.body_s):
             return await _read_on(message, receive, limits)
     except TimeoutError as error:
-        raise BodyError(Reply(408, b"The request's body took too long.")) from error
+        raise BodyError(Reply(408, b"The request's body took too long.", headers=_CLOSE)) from error
 
 
 async def _read_on(message: Mapping[str, Any], receive: Receive, limits: Limits) -> bytes:
@@ -123,95 +111,4 @@ async def _read_on(message: Mapping[str, Any], receive: Receive, limits: Limits)
 
 
 def _too_large(limits: Limits) -> BodyError:
-    text = b"The request's body is larger than %d bytes." % limits.body_bytes
-    return BodyError(Reply(413, text, headers=[(b"connection", b"close")]))
-
-
-def bounded(limits: Limits) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with bounds on the head of a request, its time, and the number of connections."""
-    open_connections = 0
-
-    class Bounded(HttpToolsProtocol):
-        head_left = limits.header_bytes
-        head_timer: asyncio.TimerHandle | None = None
-        counted = False
-
-        def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's transports
-            nonlocal open_connections
-            if open_connections >= limits.connections:
-                transport.abort()
-                return
-            open_connections += 1
-            self.counted = True
-            super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
-            self.head_timer = self.loop.call_later(limits.head_s, transport.abort)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            nonlocal open_connections
-            if not self.counted:
-                return
-            open_connections -= 1
-            self._end_of_head()
-            super().connection_lost(exc)
-
-        def on_message_begin(self) -> None:
-            self.head_left = limits.header_bytes
-            if self.head_timer is None:
-                self.head_timer = self.loop.call_later(limits.head_s, self.transport.abort)
-            super().on_message_begin()
-
-        def on_url(self, url: bytes) -> None:
-            self._spend(len(url))
-            super().on_url(url)
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self._spend(len(name) + len(value))
-            super().on_header(name, value)
-
-        def on_headers_complete(self) -> None:
-            self._end_of_head()
-            super().on_headers_complete()
-
-        def _spend(self, size: int) -> None:
-            self.head_left -= size
-            if self.head_left < 0:
-                self.transport.abort()
-
-        def _end_of_head(self) -> None:
-            if self.head_timer is not None:
-                self.head_timer.cancel()
-                self.head_timer = None
-
-    return Bounded
-
-
-class _Joining:
-    """A transport that hands all writes of one turn of the loop on together.
-
-    The server writes the head of a reply and its body one by one; each write is a system call that costs more than
-    everything else that is done for a small query.
-    """
-
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:  # noqa: ANN401 - asyncio's transports
-        self._transport = transport
-        self._loop = loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the transport has
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Write with what else is written in this turn."""
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        """Write what is left, and close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._parts:
-            parts, self._parts = self._parts, []
-            self._transport.write(b"".join(parts))
+    return BodyError(Reply(413, b"The request's body is larger than %d bytes." % limits.body_bytes, headers=_CLOSE))

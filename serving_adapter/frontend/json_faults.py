@@ -6,6 +6,7 @@ Only the first fault is wanted, and only when parsing has failed: a small recurs
 from __future__ import annotations
 
 import re
+from math import isinf
 
 __all__ = ["parse_fault"]
 
@@ -15,7 +16,8 @@ _FRACTION = re.compile(rb"[0-9]+")
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 _ESCAPE = re.compile(rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
 _LITERALS = (b"true", b"false", b"null")
-_DEEPEST = 500
+_DEEPEST = 150
+"""Deeper than any request, and far from Python's own bound: each level takes two of its frames."""
 
 EMPTY = "The document is empty."
 ROOT_NOT_ALONE = "The document root must not be followed by other values."
@@ -29,6 +31,7 @@ NO_QUOTE = "Missing a closing quotation mark in string."
 NO_FRACTION = "Miss fraction part in number."
 NO_EXPONENT = "Miss exponent in number."
 BAD_ENCODING = "Invalid encoding in string."
+TOO_BIG = "Number too big to be stored in double."
 TERMINATED = "Terminate parsing due to Handler error."
 
 
@@ -142,6 +145,7 @@ def _string(body: bytes, start: int) -> int:
 
 
 def _number(body: bytes, place: int) -> int:
+    start = place
     whole = _NUMBER.match(body, place)
     if whole is None:
         raise _FaultError(INVALID, place)
@@ -153,6 +157,8 @@ def _number(body: bytes, place: int) -> int:
         if body[place : place + 1] in {b"+", b"-"}:
             place += 1
         place = _digits(body, place, NO_EXPONENT)
+    if isinf(float(body[start:place])):
+        raise _FaultError(TOO_BIG, start)
     return place
 
 

@@ -82,18 +82,24 @@ class Metrics:
         Returns queue length, replicas and idle replicas of each model version.
     cache
         Returns the cache's counters by name: lookups, hits, joins, evictions, bytes.
+    cache_use
+        Returns hits and lookups of each model version.
     """
 
     def __init__(
         self,
         gauges: Callable[[], Mapping[ModelKey, tuple[int, int, int]]] = dict,
         cache: Callable[[], Mapping[str, int]] = dict,
+        cache_use: Callable[[], Mapping[ModelKey, tuple[int, int]]] = dict,
     ) -> None:
         self.gauges = gauges
         self.cache = cache
+        self.cache_use = cache_use
         self._applications: dict[str, _Application] = {}
         self._models: dict[ModelKey, _Model] = {}
         self._queueing_us = Reservoir()
+        self._answers = Meter(monotonic)
+        self._answered = 0
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self._families))
 
@@ -116,6 +122,8 @@ class Metrics:
         at.batch_size.add(size)
         at.batch_sizes.add(size)
         at.meter.mark(size)
+        self._answers.mark(size)
+        self._answered += size
         add = at.waiting.add
         for each in waited_ns:
             add(each / 1e9)
@@ -169,8 +177,10 @@ class Metrics:
         lookups, hits = cache.get("lookups", 0), cache.get("hits", 0)
         _put(document["counters"], "internal:prediction_cache_lookups", {"count": str(lookups)})
         _put(document["ratio_counters"], "internal:prediction_cache_hit_ratio", _ratio(hits, lookups))
-        total = sum(model.queries for model in self._models.values())
-        _put(document["counters"], "internal:aggregate_num_predictions", {"count": str(total)})
+        for (name, version), (of_version, looked_up) in self.cache_use().items():
+            _put(document["ratio_counters"], f"model:{name}:{version}:cache_hit_ratio", _ratio(of_version, looked_up))
+        _put(document["meters"], "internal:aggregate_model_throughput", self._answers.fields())
+        _put(document["counters"], "internal:aggregate_num_predictions", {"count": str(self._answered)})
         queueing = self._queueing_us.fields("microseconds")
         _put(document["histograms"], "internal:rpc_request_queueing_delay", queueing)
         filled = {key: value for key, value in document.items() if value}

@@ -37,8 +37,8 @@ class Site(Protocol):
     def ready(self) -> bool:
         """Whether the server can take queries."""
 
-    async def recall(self, endpoint: Endpoint, uid: int) -> None:
-        """Have the state of a user at hand."""
+    async def recall(self, endpoint: Endpoint, uid: int) -> bool:
+        """Have what is kept for a user at hand; False when it is not known whether there is anything."""
 
 
 class QueryApp:
@@ -66,6 +66,8 @@ class QueryApp:
             reply = await self._reply(scope, receive)
         except BodyError as error:
             reply = error.reply
+        except asyncio.CancelledError:  # the drain has ended
+            reply = DRAINING
         except Exception:
             _log.exception("event=request_failed path=%s", scope["path"])
             reply = UNEXPECTED
@@ -105,8 +107,9 @@ class QueryApp:
             return Reply(400, error_body(error.error, error.cause))
         except QueryRefusedError as error:
             return Reply(400, error_body(QUERY_ERROR, str(error)))
-        if len(asked.inputs) > self._limits.batch:
-            return Reply(413, b"A request has at most %d inputs." % self._limits.batch)
+        most = min(self._limits.batch, self._limits.queued)
+        if len(asked.inputs) > most:
+            return Reply(413, b"A request has at most %d inputs." % most)
         if not core.has_room(endpoint, asked.version, len(asked.inputs)):
             return FULL
         uid = asked.uid if endpoint.policy is not None else 0
@@ -122,8 +125,8 @@ class QueryApp:
             feedback = parse_feedback(body, endpoint.application.input_type)
         except RequestError as error:
             return Reply(400, error.cause.encode())
-        if endpoint.policy is not None:
-            await self._site.recall(endpoint, feedback.uid)
+        if not endpoint.known or (endpoint.policy and not await self._site.recall(endpoint, feedback.uid)):
+            return Reply(200, b"Feedback received? 0")
         learnt = _Gathered(1)
         self._site.core.feedback(endpoint, feedback.input, feedback.label, learnt.slot(0), uid=feedback.uid)
         await learnt.all()

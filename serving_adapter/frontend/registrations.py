@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from serving_adapter.core.serving import ServingCore
@@ -48,6 +48,7 @@ class Registrations:
         self.router = make_router(self)
         self._containers: dict[bytes, ReplicaRecord] = {}
         self._waiting: dict[bytes, ReplicaRecord] = {}
+        self._refused: dict[bytes, DataType] = {}
         self._types: dict[ModelKey, DataType] = {}
         self._next_replica: dict[ModelKey, int] = defaultdict(int)
         self._next_connection = 0
@@ -73,6 +74,10 @@ class Registrations:
     def registered(self, identity: bytes, container: NewContainer) -> None:
         """Give a container its number, record it, and let it serve if its model is registered."""
         key = (container.name, container.version)
+        if any(mark in part for part in key for mark in ",:"):
+            # No such model can be registered, and as a record it would pass for one of another model.
+            _log.error("event=replica_refused model=%s:%s reason=its name or version has a ',' or ':'", *key)
+            return
         replica = ReplicaRecord(
             name=container.name,
             version=container.version,
@@ -99,6 +104,12 @@ class Registrations:
 
     # Configuration
 
+    def record_again(self, recorded: Collection[tuple[str, str, int]]) -> None:
+        """Record those whose record has been lost, as when the store could not be reached."""
+        for replica in self._containers.values():
+            if (replica.name, replica.version, replica.replica_id) not in recorded:
+                self._records.put_replica(replica)
+
     def serve(self, models: Mapping[ModelKey, ModelVersion], orphans: Sequence[bytes]) -> None:
         """Serve these versions from now on; ``orphans`` are containers of versions that are no more."""
         self._types = {key: DataType[model.input_type.upper()] for key, model in models.items()}
@@ -114,19 +125,21 @@ class Registrations:
         if wanted is None:
             return
         if wanted.readable != replica.input_type:
-            _log.error(
-                "event=replica_refused model=%s:%s replica=%d reason=it takes %s, its model is registered with %s",
-                *key,
-                replica.replica_id,
-                replica.input_type,
-                wanted.readable,
-            )
-            del self._waiting[identity]
+            if self._refused.get(identity) is not wanted:
+                self._refused[identity] = wanted
+                _log.error(
+                    "event=replica_refused model=%s:%s replica=%d reason=it takes %s, its model says %s",
+                    *key,
+                    replica.replica_id,
+                    replica.input_type,
+                    wanted.readable,
+                )
         elif self.core.add_replica(identity, key, replica.replica_id):
             del self._waiting[identity]
 
     def _remove(self, identity: bytes) -> None:
         self._waiting.pop(identity, None)
+        self._refused.pop(identity, None)
         replica = self._containers.pop(identity, None)
         if replica is not None:
             self._records.delete_replica(replica.name, replica.version, replica.replica_id)

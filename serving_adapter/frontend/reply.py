@@ -52,6 +52,6 @@ def _embedded(output: bytes) -> bytes:
     """Return an output as JSON: as it is when it is JSON, else as a JSON string."""
     try:
         _decode(output)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _encode(output.decode("utf-8", "replace"))
     return output

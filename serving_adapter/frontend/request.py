@@ -125,7 +125,7 @@ def parse_predict(body: bytes, input_type: str) -> Predict:
     if version is not None and type(version) is not str:
         raise type_mismatch("version", "String", version, PREDICT_SCHEMA)
     uid = document.get("uid")
-    return Predict(inputs, batch, version, uid if type(uid) is int else 0)
+    return Predict(inputs, batch, version, uid if type(uid) is int and _is_int64(uid) else 0)
 
 
 def parse_feedback(body: bytes, input_type: str) -> Feedback:
@@ -141,7 +141,7 @@ def parse_feedback(body: bytes, input_type: str) -> Feedback:
         if key not in document:
             raise json_fault(f"JSON object does not have required key: {key}", UPDATE_SCHEMA)
     uid, label = document["uid"], document["label"]
-    if type(uid) is not int or not -(2**63) <= uid < 2**63:
+    if type(uid) is not int or not _is_int64(uid):
         raise type_mismatch("uid", "Number", uid, UPDATE_SCHEMA)
     if type(label) is not float:
         raise type_mismatch("label", "Number", label, UPDATE_SCHEMA)
@@ -158,11 +158,15 @@ def parse_object(body: bytes, schema: str) -> dict[str, Any]:
     """
     try:
         document = _decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise json_fault(f"JSON parse error: {parse_fault(body)}\n", schema) from error
     if type(document) is not dict:
         raise RequestError(JSON_ERROR, "JSON schema invalid")
     return document
+
+
+def _is_int64(number: int) -> bool:
+    return -(2**63) <= number < 2**63
 
 
 def type_mismatch(key: str, expected: str, value: object, schema: str) -> RequestError:

@@ -44,6 +44,8 @@ _BURST = 256
 _PROBES_S = (0.0, 0.02, 0.2, 1.0)
 """When, after a disconnect, it is tried who can still be sent to."""
 
+_MALFORMED_LOGGED = 10
+
 _log = logging.getLogger(__name__)
 
 
@@ -92,6 +94,7 @@ class Router:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._asked_to_read = False
+        self._malformed = 0
         self.port = 0
 
     def start(self, host: str, port: int) -> None:
@@ -149,11 +152,15 @@ class Router:
             if identity in self._last_heard:
                 self._drop(identity, f"its connection is gone ({error})")
             return False
-        self._read_soon()  # a send may swallow the edge that says there is something to read
+        finally:
+            # A send, even one that fails, may swallow the edge that says there is something to read.
+            self._read_soon()
         return True
 
     def _read_soon(self) -> None:
-        if not self._asked_to_read and self._loop is not None and _readable(self._socket):
+        if self._asked_to_read or self._loop is None or self._socket.closed:
+            return
+        if _readable(self._socket):
             self._asked_to_read = True
             self._loop.call_soon(self._read)
 
@@ -180,13 +187,13 @@ class Router:
     def _take(self, parts: list[bytes]) -> None:
         identity = parts[0]
         if len(parts) < 3 or parts[1]:
-            _log.warning("event=rpc_malformed identity=%s reason=no delimiter", identity.hex())
+            self._note_malformed(identity, "no delimiter")
             return
         try:
             message = decode_from_container(parts[2:])
         except WireError as error:
             # Life is counted only for what follows the protocol, so that a broken container is dropped in the end.
-            _log.warning("event=rpc_malformed identity=%s reason=%s", identity.hex(), error)
+            self._note_malformed(identity, error)
             return
         known = identity in self._last_heard
         if known:
@@ -199,6 +206,12 @@ class Router:
             self._send(identity, encode_heartbeat_reply(kind))
         elif type(message) is NewContainer and not known:
             self._register(identity, message)
+
+    def _note_malformed(self, identity: bytes, reason: object) -> None:
+        """Log the first ones of each while: a broken container sends many."""
+        self._malformed += 1
+        if self._malformed <= _MALFORMED_LOGGED:
+            _log.warning("event=rpc_malformed identity=%s reason=%s", identity.hex(), reason)
 
     def _register(self, identity: bytes, container: NewContainer) -> None:
         if container.rpc_version != RPC_VERSION:
@@ -234,6 +247,9 @@ class Router:
 
     def _check(self) -> None:
         now = self._clock()
+        if self._malformed > _MALFORMED_LOGGED:
+            _log.warning("event=rpc_malformed more=%d", self._malformed - _MALFORMED_LOGGED)
+        self._malformed = 0
         for identity, heard in list(self._last_heard.items()):
             if now - heard > self._silence_s:
                 self._drop(identity, f"silent for {now - heard:.0f} s")

@@ -32,6 +32,8 @@ class Application:
         The latency SLO in microseconds.
     policy
         Name of the selection policy.
+    queue_order
+        ``deadline`` when the queues of its models are to be in that order, else ``arrival``. Unknown to Clipper.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Application:
     default_output: str
     latency_slo_micros: int
     policy: str = "DefaultOutputSelectionPolicy"
+    queue_order: str = "arrival"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,10 @@ class ModelVersion:
         Image and data it runs from, for people to read.
     batch_size
         Largest batch that a replica is sent; -1 leaves that to the server.
+    batching
+        How the server finds the largest batch out; empty leaves that to the server too. Unknown to Clipper.
+    batch_wait_micros
+        Longest wait in microseconds for a batch to fill; -1 leaves that to the server. Unknown to Clipper.
     """
 
     name: str
@@ -66,6 +73,8 @@ class ModelVersion:
     container_name: str
     model_data_path: str
     batch_size: int
+    batching: str = ""
+    batch_wait_micros: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,16 +22,18 @@ from serving_adapter.state.records import Application, ModelVersion, ReplicaReco
 __all__ = ["SqliteState"]
 
 _APPLICATION_ID = 0x494E464C  # "INFL", so that another program's file is not taken for ours
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = f"""
 BEGIN;
 CREATE TABLE applications (
     name TEXT PRIMARY KEY, input_type TEXT NOT NULL, default_output TEXT NOT NULL,
-    latency_slo_micros INTEGER NOT NULL, policy TEXT NOT NULL) WITHOUT ROWID;
+    latency_slo_micros INTEGER NOT NULL, policy TEXT NOT NULL,
+    queue_order TEXT NOT NULL DEFAULT 'arrival') WITHOUT ROWID;
 CREATE TABLE links (application TEXT, model TEXT, PRIMARY KEY (application, model)) WITHOUT ROWID;
 CREATE TABLE models (
     name TEXT, version TEXT, input_type TEXT NOT NULL, labels TEXT NOT NULL, container_name TEXT NOT NULL,
-    model_data_path TEXT NOT NULL, batch_size INTEGER NOT NULL, PRIMARY KEY (name, version)) WITHOUT ROWID;
+    model_data_path TEXT NOT NULL, batch_size INTEGER NOT NULL, batching TEXT NOT NULL DEFAULT '',
+    batch_wait_micros INTEGER NOT NULL DEFAULT -1, PRIMARY KEY (name, version)) WITHOUT ROWID;
 CREATE TABLE current (name TEXT PRIMARY KEY, version TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE replicas (
     name TEXT, version TEXT, replica_id INTEGER, connection_id INTEGER NOT NULL, input_type TEXT NOT NULL,
@@ -39,6 +41,15 @@ CREATE TABLE replicas (
 CREATE TABLE selections (
     application TEXT, uid INTEGER, state TEXT NOT NULL, PRIMARY KEY (application, uid)) WITHOUT ROWID;
 PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_SCHEMA_VERSION};
+COMMIT;
+"""
+
+_FROM_VERSION_1 = f"""
+BEGIN;
+ALTER TABLE applications ADD COLUMN queue_order TEXT NOT NULL DEFAULT 'arrival';
+ALTER TABLE models ADD COLUMN batching TEXT NOT NULL DEFAULT '';
+ALTER TABLE models ADD COLUMN batch_wait_micros INTEGER NOT NULL DEFAULT -1;
 PRAGMA user_version = {_SCHEMA_VERSION};
 COMMIT;
 """
@@ -87,8 +98,8 @@ class SqliteState:
     async def put_application(self, application: Application) -> None:
         """Keep an application."""
         a = application
-        row = (a.name, a.input_type, a.default_output, a.latency_slo_micros, a.policy)
-        await self._write(("REPLACE INTO applications VALUES (?, ?, ?, ?, ?)", row))
+        row = (a.name, a.input_type, a.default_output, a.latency_slo_micros, a.policy, a.queue_order)
+        await self._write(("REPLACE INTO applications VALUES (?, ?, ?, ?, ?, ?)", row))
 
     async def delete_application(self, name: str) -> None:
         """Forget an application, its links and the selection states of its users."""
@@ -102,8 +113,9 @@ class SqliteState:
         """Keep a version of a model."""
         m = model
         labels = ",".join(m.labels)
-        row = (m.name, m.version, m.input_type, labels, m.container_name, m.model_data_path, m.batch_size)
-        await self._write(("REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+        described = (m.name, m.version, m.input_type, labels, m.container_name, m.model_data_path)
+        row = (*described, m.batch_size, m.batching, m.batch_wait_micros)
+        await self._write(("REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row))
 
     async def delete_model(self, name: str, version: str) -> None:
         """Forget a version of a model."""
@@ -186,18 +198,31 @@ class SqliteState:
                 container_name=container_name,
                 model_data_path=model_data_path,
                 batch_size=batch_size,
+                batching=batching,
+                batch_wait_micros=wait_micros,
             )
-            for name, version, input_type, labels, container_name, model_data_path, batch_size in self._rows("models")
+            for (
+                name,
+                version,
+                input_type,
+                labels,
+                container_name,
+                model_data_path,
+                batch_size,
+                batching,
+                wait_micros,
+            ) in self._rows("models")
         ]
         applications = [
             Application(
                 name=name,
                 input_type=input_type,
                 default_output=default_output,
-                latency_slo_micros=latency_slo_micros,
+                latency_slo_micros=slo_micros,
                 policy=policy,
+                queue_order=queue_order,
             )
-            for name, input_type, default_output, latency_slo_micros, policy in self._rows("applications")
+            for name, input_type, default_output, slo_micros, policy, queue_order in self._rows("applications")
         ]
         replicas = [
             ReplicaRecord(
@@ -226,13 +251,15 @@ class SqliteState:
         new = not self._pragma("schema_version")
         if not new and owner != _APPLICATION_ID:
             raise InputError(Fault(str(self._path), "", "is another program's database; name another file"))
-        if not new and version != _SCHEMA_VERSION:
+        if not new and version not in {1, _SCHEMA_VERSION}:
             message = f"has schema version {version}, and this InferLine reads {_SCHEMA_VERSION}: update InferLine"
             raise InputError(Fault(str(self._path), "", message))
         self._pragma("journal_mode = WAL")
         self._pragma("synchronous = FULL")  # with WAL, NORMAL may lose what was written just before a power cut
         if new:
             self._database.executescript(_SCHEMA)
+        elif version == 1:
+            self._database.executescript(_FROM_VERSION_1)
         damage = self._pragma("quick_check(1)")
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)

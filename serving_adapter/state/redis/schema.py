@@ -67,11 +67,18 @@ def application_fields(application: Application) -> dict[str, str]:
         application.default_output,
         str(application.latency_slo_micros),
     )
-    return dict(zip(APPLICATION_FIELDS, values, strict=True))
+    fields = dict(zip(APPLICATION_FIELDS, values, strict=True))
+    # What Clipper does not know is kept only when it says something: else the hash is Clipper's to the byte.
+    return fields if application.queue_order == "arrival" else {**fields, "queue_order": application.queue_order}
 
 
 def model_fields(model: ModelVersion) -> dict[str, str]:
     """Return the hash of a version of a model."""
+    more = {}
+    if model.batching:
+        more["batching"] = model.batching
+    if model.batch_wait_micros >= 0:
+        more["batch_wait_micros"] = str(model.batch_wait_micros)
     return {
         "model_name": model.name,
         "model_version": model.version,
@@ -82,6 +89,7 @@ def model_fields(model: ModelVersion) -> dict[str, str]:
         "model_data_path": model.model_data_path,
         "batch_size": str(model.batch_size),
         VALID: "",
+        **more,
     }
 
 
@@ -142,6 +150,7 @@ def read_application(key: bytes, fields: _Fields) -> Application:
         default_output=_field(fields, "default_output"),
         latency_slo_micros=_integer(fields, "latency_slo_micros"),
         policy=_field(fields, "policy"),
+        queue_order=_field(fields, "queue_order") if b"queue_order" in fields else "arrival",
     )
 
 
@@ -163,6 +172,8 @@ def read_model(key: bytes, fields: _Fields) -> ModelVersion:
         container_name=_field(fields, "container_name"),
         model_data_path=_field(fields, "model_data_path"),
         batch_size=_integer(fields, "batch_size") if b"batch_size" in fields else -1,
+        batching=_field(fields, "batching") if b"batching" in fields else "",
+        batch_wait_micros=_integer(fields, "batch_wait_micros") if b"batch_wait_micros" in fields else -1,
     )
     _expect_key(key, model_key(model.name, model.version))
     if VALID.encode() not in fields:

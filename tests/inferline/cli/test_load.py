@@ -183,7 +183,7 @@ def test_an_interrupt_reports_what_was_measured_and_ends_in_130(folder, port, pr
         [sys.executable, "-m", "inferline", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=theirs, text=True
     )
     os.close(theirs)
-    while seen(port, "echo") < before + 80:
+    while seen(port, "echo") < before + 60:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     document = json.loads(process.communicate(timeout=20)[0])
@@ -191,7 +191,7 @@ def test_an_interrupt_reports_what_was_measured_and_ends_in_130(folder, port, pr
     assert (process.returncode, document["interrupted"]) == (130, True)
     assert "interrupted: this is what was measured so far" in terminal
     assert "in flight  recent P99" in terminal
-    assert 80 <= document["ok"] <= document["queries"] < 3000
+    assert 60 <= document["ok"] <= document["queries"] < 3000
     assert document["asked_qps"] == pytest.approx(100, rel=0.2)
     with (folder / "queries.csv").open() as file:
         assert len(list(csv.DictReader(file))) == document["queries"]

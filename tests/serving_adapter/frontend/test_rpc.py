@@ -5,76 +5,10 @@ import threading
 import time
 
 import pytest
-import zmq
 
 from serving_adapter.frontend.http import Limits
-
-U32 = struct.Struct("<I").pack
-HEARTBEAT = [b"", U32(2)]
-DOUBLES = b"3"
-
-
-def new_container(name=b"m", version=b"1", kind=DOUBLES, rpc=3):
-    return [b"", U32(0), name, version, kind, *([] if rpc is None else [U32(rpc)])]
-
-
-def response(message_id, *outputs):
-    header = struct.pack(f"<{len(outputs) + 1}Q", len(outputs), *map(len, outputs))
-    return [b"", U32(1), U32(message_id), struct.pack("<Q", len(header)), header, *outputs]
-
-
-class Raw:
-    """A DEALER that sends and receives raw frames."""
-
-    def __init__(self, port, identity=None):
-        self.context = zmq.Context()
-        self.socket = self.context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        if identity is not None:
-            self.socket.setsockopt(zmq.IDENTITY, identity)
-        self.socket.connect(f"tcp://127.0.0.1:{port}")
-
-    def send(self, frames):
-        self.socket.send_multipart(frames)
-
-    def receive(self, seconds=5.0):
-        assert self.socket.poll(int(seconds * 1000)), "nothing came"
-        return self.socket.recv_multipart()
-
-    def silent(self, seconds=0.3):
-        return not self.socket.poll(int(seconds * 1000))
-
-    def register(self, **how):
-        self.send(HEARTBEAT)
-        assert self.receive() == [b"", U32(3), U32(2), U32(1)]
-        self.send(new_container(**how))
-        self.send(HEARTBEAT)
-        assert self.receive() == [b"", U32(3), U32(2), U32(0)]
-
-    def request(self):
-        """Return the message id and the input frames of the next request."""
-        while True:
-            frames = self.receive()
-            if frames[2] == U32(1):
-                return struct.unpack("<I", frames[3])[0], frames[7:]
-
-    def close(self):
-        self.socket.close()
-        self.context.term()
-
-
-@pytest.fixture
-def raw():
-    """Return what makes raw containers, all closed in the end."""
-    made = []
-
-    def make(server, identity=None):
-        made.append(Raw(server.server.rpc_port, identity))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+from serving_adapter.rpc.wire import DataType
+from tests.serving_adapter.frontend.raw_container import DOUBLES, HEARTBEAT, U32, Asking, new_container, response
 
 
 @pytest.fixture
@@ -83,19 +17,6 @@ def app(server):
     server.model(batch_size=4)
     server.link()
     return server
-
-
-class Asking:
-    """A predict request in a thread."""
-
-    def __init__(self, server, **document):
-        self.replies = []
-        self.thread = threading.Thread(target=lambda: self.replies.append(server.predict("app", **document).json()))
-        self.thread.start()
-
-    def reply(self):
-        self.thread.join(10)
-        return self.replies[0]
 
 
 def test_one_exchange_byte_by_byte(app, raw):
@@ -263,8 +184,6 @@ def test_without_a_replica_left_queries_default_at_once(app, raw):
 
 def test_a_silent_replica_is_dropped_and_its_batch_given_to_another(serve, raw):
     server = serve(silence_s=1.0)
-    server.server._registrations.router._check_s = 0.2
-    server.loop.call_soon_threadsafe(server.server._registrations.router._check)
     server.application()
     server.model()
     server.link()
@@ -316,6 +235,50 @@ def test_a_flood_of_heartbeats_leaves_the_core_answering(app, raw):
                     container.send(response(struct.unpack("<I", frames[3])[0], *outputs))
                     answered += len(outputs)
     assert [each.reply()["default"] for each in replies] == [False, False]
+
+
+def test_a_send_that_fails_leaves_nothing_unread(app, raw):
+    container = raw(app)
+    container.register()
+    router = app.server._registrations.router
+    held, sent = threading.Event(), threading.Event()
+    results = []
+
+    def hold_and_fail():
+        held.set()
+        sent.wait(5)
+        time.sleep(0.1)  # the message arrives meanwhile, in a thread of ZeroMQ's
+        results.append(router.send(b"nobody", 0, DataType.DOUBLES, [b"x"]))
+
+    app.loop.call_soon_threadsafe(hold_and_fail)
+    held.wait(5)
+    container.send(HEARTBEAT)
+    sent.set()
+    assert container.receive() == [b"", U32(3), U32(2), U32(0)]
+    assert results == [False]
+
+
+def test_a_container_whose_name_no_model_can_have_is_not_recorded(app, raw):
+    for name in (b"a:b", b"a,b"):
+        container = raw(app)
+        container.register(name=name)
+    assert app.containers() == []
+
+
+def test_a_container_that_was_refused_for_its_type_serves_once_the_type_fits(app, raw):
+    container = raw(app)
+    container.register(kind=b"4")
+    app.until(app.containers)
+    app.ask("delete_model_links", app_name="app", model_names=["m"])
+    app.ask("delete_versioned_model", model_name="m", model_version="1")
+    app.model(input_type="strings")
+    app.application("texts", input_type="strings", slo_micros=3_000_000)
+    app.link("texts")
+    wire = app.wire()
+    wire.post("/texts/predict", b'{"input": "a"}')
+    message, inputs = container.request()
+    container.send(response(message, *inputs))
+    assert b'"output":"a"' in wire.reply()[2]
 
 
 def test_a_container_of_another_input_type_gets_nothing(app, raw):

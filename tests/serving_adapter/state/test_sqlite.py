@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,7 @@ def test_it_is_kept_with_a_write_ahead_log_and_marked_as_ours(file):
         for name in ("journal_mode", "user_version", "application_id")
     ]
     database.close()
-    assert pragmas == ["wal", 1, int.from_bytes(b"INFL")]
+    assert pragmas == ["wal", 2, int.from_bytes(b"INFL")]
 
 
 def test_a_second_process_is_refused_until_the_first_ends(file, holder):
@@ -171,10 +172,33 @@ def test_another_programs_database(file):
 def test_a_later_schema(file):
     put_one(file)
     database = sqlite3.connect(file)
-    database.execute("PRAGMA user_version = 2")
+    database.execute("PRAGMA user_version = 3")
     database.close()
-    with pytest.raises(InputError, match="has schema version 2, and this InferLine reads 1: update InferLine"):
+    with pytest.raises(InputError, match="has schema version 3, and this InferLine reads 2: update InferLine"):
         open_state(f"sqlite:///{file}")
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date(file, within, application, model):
+    async def write(state):
+        await state.put_application(application)
+        await state.put_model(model)
+
+    async def read(state):
+        snapshot = await state.snapshot()
+        assert (snapshot.applications, snapshot.models) == ({"digits": application}, {("svm", "1"): model})
+
+    within(f"sqlite:///{file}", write)
+    with closing(sqlite3.connect(file)) as database:
+        for table, column in (
+            ("applications", "queue_order"),
+            ("models", "batching"),
+            ("models", "batch_wait_micros"),
+        ):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    for _ in range(2):
+        within(f"sqlite:///{file}", read)
 
 
 def test_no_such_directory(tmp_path):

@@ -59,6 +59,18 @@ def test_what_is_put_again_replaces(state_url, within, application, model, repli
     within(state_url, scenario)
 
 
+def test_what_clipper_does_not_know_is_kept_too(state_url, within, application, model):
+    async def scenario(state):
+        ours = replace(application, queue_order="deadline")
+        version = replace(model, batching="aimd", batch_wait_micros=0)
+        await state.put_application(ours)
+        await state.put_model(version)
+        snapshot = await state.snapshot()
+        assert (snapshot.applications["digits"], snapshot.models["svm", "1"]) == (ours, version)
+
+    within(state_url, scenario)
+
+
 def test_versions_and_replicas_are_told_apart(state_url, within, model, replica):
     async def scenario(state):
         for version in ("1", "2"):
