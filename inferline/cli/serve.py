@@ -26,9 +26,11 @@ _OTHER_FILES = 4096
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--query-port", type=click.IntRange(0, 65535), default=1337, show_default=True)
-@click.option("--admin-port", type=click.IntRange(0, 65535), default=1338, show_default=True)
-@click.option("--rpc-port", type=click.IntRange(0, 65535), default=7000, show_default=True)
+@click.option("--query-port", type=click.IntRange(0, 65535), default=1337, show_default=True, help="For queries.")
+@click.option(
+    "--admin-port", type=click.IntRange(0, 65535), default=1338, show_default=True, help="For administration."
+)
+@click.option("--rpc-port", type=click.IntRange(0, 65535), default=7000, show_default=True, help="For containers.")
 @click.option(
     "--state",
     default="sqlite:///inferline-state.sqlite",
@@ -36,7 +38,13 @@ _OTHER_FILES = 4096
     metavar="URL",
     help="Where the configuration is kept: memory://, sqlite:///FILE or redis://HOST:PORT.",
 )
-@click.option("--cache-bytes", type=click.IntRange(0), default=32 * 2**20, show_default=True)
+@click.option(
+    "--cache-bytes",
+    type=click.IntRange(0),
+    default=32 * 2**20,
+    show_default=True,
+    help="What the prediction cache may take; 0 for none.",
+)
 @click.option(
     "--order",
     type=click.Choice(["arrival", "deadline"]),
@@ -51,16 +59,58 @@ _OTHER_FILES = 4096
     show_default=True,
     help="What models registered with batch size -1 get.",
 )
-@click.option("--batch-wait", "wait_s", type=Seconds(), default="0s", show_default=True, metavar="S")
-@click.option("--queue-length", type=click.IntRange(1), default=100_000, show_default=True)
-@click.option("--connections", type=click.IntRange(1), default=10_000, show_default=True)
-@click.option("--body-bytes", type=click.IntRange(1), default=32 * 2**20, show_default=True)
-@click.option("--drain", "drain_s", type=Seconds(), default="30s", show_default=True, metavar="S")
-@click.option("--silence", "silence_s", type=Seconds(), default="30s", show_default=True, metavar="S")
+@click.option(
+    "--batch-wait",
+    "wait_s",
+    type=Seconds(),
+    default="0s",
+    show_default=True,
+    metavar="S",
+    help="How long a batch may wait to fill.",
+)
+@click.option(
+    "--queue-length",
+    type=click.IntRange(1),
+    default=100_000,
+    show_default=True,
+    help="Queries that may wait for one version of a model.",
+)
+@click.option(
+    "--connections", type=click.IntRange(1), default=10_000, show_default=True, help="Open connections to each port."
+)
+@click.option(
+    "--body-bytes", type=click.IntRange(1), default=32 * 2**20, show_default=True, help="Largest body of a request."
+)
+@click.option(
+    "--drain",
+    "drain_s",
+    type=Seconds(),
+    default="30s",
+    show_default=True,
+    metavar="S",
+    help="How long queries in flight are waited for at the end.",
+)
+@click.option(
+    "--silence",
+    "silence_s",
+    type=Seconds(),
+    default="30s",
+    show_default=True,
+    metavar="S",
+    help="When a silent container is dropped.",
+)
 @click.option("--admin-token", envvar="INFERLINE_ADMIN_TOKEN", help="Bearer token that the admin side asks for.")
-@click.option("--tls-certificate", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--tls-key", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--tls-certificate",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificate chain: TLS on the query and the admin port.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Its key, when that is in another file.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what policies draw.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def command(**options: Any) -> None:  # noqa: ANN401 - one per option
     """Run the Clipper-compatible serving core.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inferline.errors import OutsideError
-from serving_adapter.core.cache import PredictionCache
+from serving_adapter.core.cache import ENTRY_BYTES, PredictionCache
 from serving_adapter.core.endpoints import DEFAULT_POLICY, Endpoint
 from serving_adapter.core.serving import ServingCore
 from serving_adapter.core.world import Timer
@@ -50,7 +50,7 @@ class ServeOptions:
     state
         Where the configuration is kept.
     cache_bytes
-        Bytes of outputs that the prediction cache keeps.
+        What the prediction cache may take in memory, entries included.
     defaults
         What holds for applications and models that say nothing else.
     silence_s
@@ -118,12 +118,12 @@ class Server:
         options = self.options
         address = address_of(options.host)
         self._store = Store(open_state(options.state))
-        check_s = options.silence_s * CHECK_S / SILENCE_S
+        check_s = max(0.01, options.silence_s * CHECK_S / SILENCE_S)
         self._registrations = Registrations(
             self._store, lambda desk: Router(desk, silence_s=options.silence_s, check_s=check_s)
         )
         timers = _LoopTimers(asyncio.get_running_loop())
-        cache = PredictionCache(options.cache_bytes)
+        cache = PredictionCache(options.cache_bytes, entry_bytes=ENTRY_BYTES)
         rng = np.random.default_rng(options.seed)
         self.core = ServingCore(timers, self._registrations, self._metrics, cache, rng)
         self._registrations.core = self.core
@@ -197,11 +197,12 @@ class Server:
         return True
 
     async def _administer(self, path: str, body: bytes) -> AdminReply:
-        async with self._lock:
-            reply = answer(path, body, await self._store.snapshot())
-            for write in reply.writes:
-                await self._store.write(write.method, *write.arguments)
-            if reply.writes:
+        reply = answer(path, body, await self._store.snapshot())
+        if reply.writes:
+            async with self._lock:
+                reply = answer(path, body, await self._store.snapshot())  # as it is now that nobody else changes it
+                for write in reply.writes:
+                    await self._store.write(write.method, *write.arguments)
                 self._apply(await self._store.snapshot())
         return reply
 

@@ -238,6 +238,8 @@ def test_metrics_in_both_forms(app):
         "model:m:1:prediction_throughput",
         "model:m:1:num_predictions",
         "model:m:1:batch_size",
+        "model:m:1:cache_hit_ratio",
+        "internal:aggregate_model_throughput",
         "internal:rpc_request_queueing_delay",
         "internal:prediction_cache_lookups",
         "internal:prediction_cache_hit_ratio",
