@@ -170,7 +170,7 @@ def closed_loop(server: Served, duration_ns: int) -> Summary:
 
 
 def soak(server: Served, rate: float, duration_ns: int, every_s: float, seed: int) -> tuple[LoadResult, list[int]]:
-    """Send open-loop traffic while containers die and come; return what was measured, and the memory by the second."""
+    """Send open-loop traffic while containers die and come; return what was measured, and memory by the second."""
     ended = threading.Event()
     memory: list[int] = []
 
@@ -249,7 +249,7 @@ def _mib(size_bytes: int) -> float:
 def main() -> None:
     """Print the figures; exit with 1 when what is wanted does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--duration", default="10m", help="of the open loop")
+    parser.add_argument("--duration", default="10min", help="of the open loop")
     parser.add_argument("--capacity", default="10s", help="how long the closed loop measures")
     parser.add_argument("--share", type=float, default=0.8, help="of the capacity that is sent")
     parser.add_argument("--containers", type=int, default=3)

@@ -45,6 +45,7 @@ def test_every_query_as_csv(tmp_path):
 
 def test_every_query_as_parquet_says_the_same(tmp_path):
     from pyarrow import parquet as pq  # noqa: PLC0415 - slow to import
+
     write_per_query(tmp_path / "queries.parquet", RECORDS)
     write_per_query(tmp_path / "queries.csv", RECORDS)
     with (tmp_path / "queries.csv").open() as file:
