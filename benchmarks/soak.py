@@ -132,6 +132,11 @@ class Served:
         os.kill(self.containers.pop(0), signal.SIGKILL)
         self.killed += 1
 
+    def kill_all(self) -> None:
+        """Kill the containers that are left."""
+        while self.containers:
+            self.kill()
+
 
 @contextmanager
 def served(count: int) -> Iterator[Served]:
@@ -149,7 +154,7 @@ def served(count: int) -> Iterator[Served]:
         )
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{admin}"))
         server = Served(process, query, client, mother)
-        stack.callback(lambda: [os.kill(pid, signal.SIGKILL) for pid in server.containers])
+        stack.callback(server.kill_all)
         app = {"name": "app", "input_type": "doubles", "default_output": "-1"}
         server.ask("add_app", **app, latency_slo_micros=SLO_S * 1_000_000)
         model = {"model_name": "m", "model_version": "1", "labels": [], "input_type": "doubles"}

@@ -21,8 +21,7 @@ _BETWEEN, _HEAD, _BODY = range(3)
 
 
 def bounded(limits: Limits) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with bounds on the head of a request, on its time, and on the connections."""
-    open_connections = 0
+    """Return uvicorn's protocol with bounds on the head of a request, and on its time."""
     # A body that nobody waits for any more has to end as well; who does wait for it answers a second before.
     left_s = {_BETWEEN: limits.idle_s, _HEAD: limits.head_s, _BODY: limits.body_s + 1}
 
@@ -30,24 +29,13 @@ def bounded(limits: Limits) -> type[HttpToolsProtocol]:
         phase = _BETWEEN  # of the request that is being read
         unread = 0  # bytes received since the parser has last told of a whole piece
         timer: asyncio.TimerHandle | None = None
-        counted = False
 
         def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's transports
-            nonlocal open_connections
-            if open_connections >= limits.connections:
-                transport.abort()
-                return
-            open_connections += 1
-            self.counted = True
             joining = _Joining(transport, self.loop, lambda: self.phase == _BODY)
             super().connection_made(cast("asyncio.Transport", joining))
             self.timer = self.loop.call_later(limits.head_s, self.transport.abort)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            nonlocal open_connections
-            if not self.counted:
-                return
-            open_connections -= 1
             self._stop_timer()
             super().connection_lost(exc)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from inferline.errors import OutsideError
+from serving_adapter.cancelling import end
 from serving_adapter.core.cache import ENTRY_BYTES, PredictionCache
 from serving_adapter.core.endpoints import DEFAULT_POLICY, Endpoint
 from serving_adapter.core.serving import ServingCore
@@ -20,7 +21,7 @@ from serving_adapter.frontend.admin import AdminReply, answer
 from serving_adapter.frontend.admin_app import AdminApp
 from serving_adapter.frontend.configuration import Defaults, endpoints, version_specs
 from serving_adapter.frontend.http import Limits
-from serving_adapter.frontend.listening import Listener, Tls, address_of, listen
+from serving_adapter.frontend.listening import Listener, Tls, address_of
 from serving_adapter.frontend.metrics import Metrics, wants_prometheus
 from serving_adapter.frontend.query_app import QueryApp
 from serving_adapter.frontend.registrations import Registrations
@@ -134,7 +135,7 @@ class Server:
             self.rpc_port = self._registrations.router.port
             admin = AdminApp(self._administer, options.limits, options.token)
             for app, port in ((self._query_app, options.query_port), (admin, options.admin_port)):
-                self._listeners.append(await listen(app, address, port, options.limits, options.tls))
+                self._listeners.append(Listener(app, address, port, options.limits, options.tls))
         except BaseException:
             await self.stop()
             raise
@@ -165,8 +166,7 @@ class Server:
         left_s = max(0.1, until - monotonic())
         await asyncio.gather(*(listener.stop(left_s) for listener in self._listeners))
         if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+            await end(self._watch)
         self._registrations.router.close()
         for replica in self._registrations.all:
             self._store.delete_replica(replica.name, replica.version, replica.replica_id)

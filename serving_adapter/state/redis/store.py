@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from serving_adapter.cancelling import end
 from serving_adapter.state.changes import Changes
 from serving_adapter.state.records import Application, ModelVersion, ReplicaRecord, Snapshot
 from serving_adapter.state.redis import schema
@@ -151,8 +152,7 @@ class RedisState:
     async def close(self) -> None:
         """Close all connections, and end the readers of `changes`."""
         if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.wait([self._listener])
+            await end(self._listener)
         self._changes.close()
         kept = (self._selections, self._models, self._replicas, self._applications, self._current, self._links)
         for client in kept:

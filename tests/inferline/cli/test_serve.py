@@ -2,10 +2,13 @@
 
 import os
 import re
+import resource
+import select
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -74,6 +77,27 @@ def test_as_many_files_may_be_open_as_connections_are_allowed(start):
     limits = Path(f"/proc/{process.pid}/limits").read_text()
     soft, hard = re.search(r"Max open files +(\d+) +(\d+)", limits).groups()
     assert int(soft) >= min(2 * 300 + 4096, int(hard))
+
+
+def test_without_files_left_it_takes_who_is_there_and_goes_on(start):
+    process, (query, _, _) = start("--state", "memory://")
+    used = len(os.listdir(f"/proc/{process.pid}/fd"))
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 3, used + 3))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", query))) for _ in range(6)]
+        for client in clients:
+            client.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        while clients:  # who has been answered makes room for the next
+            answered, _, _ = select.select(clients, [], [], 5)
+            assert answered
+            for client in answered:
+                assert client.recv(12) == b"HTTP/1.1 200"
+                client.close()
+                clients.remove(client)
+    process.terminate()
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert 1 <= said.count("event=connection_not_taken") < 10
 
 
 def test_an_address_of_the_other_kind(start):

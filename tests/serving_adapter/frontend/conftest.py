@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
+import uvloop
 
 from serving_adapter.frontend.server import ServeOptions, Server
 from serving_adapter.rpc.container import Container
@@ -203,7 +204,7 @@ def starting():
         def start(**options) -> Running:
             ports = {"query_port": 0, "admin_port": 0, "rpc_port": 0}
             asked = replace(ServeOptions(drain_s=5.0), **{**ports, **options})
-            loop = asyncio.new_event_loop()
+            loop = uvloop.new_event_loop()  # as `inferline serve` takes
             thread = threading.Thread(target=loop.run_forever, daemon=True)
             thread.start()
 

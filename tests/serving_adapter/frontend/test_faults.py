@@ -432,16 +432,18 @@ def test_options_that_are_refused(server, path, change, text):
 def test_a_server_takes_no_more_than_its_queue(serve):
     server = serve(limits=Limits(queued=50))
     ready(server, batch_size=1)
-    release = threading.Event()
-    server.container(lambda inputs: release.wait(10) and echo(inputs))
-    wires = []
-    for i in range(60):
-        wire = server.wire()
-        wire.post("/app/predict", b'{"input": [%d.0]}' % i)
-        wires.append(wire)
-    refused = wires[-1].reply()
-    assert (refused[0], refused[1]["retry-after"]) == (429, "1")
+    release, seen = threading.Event(), threading.Event()
+    server.container(lambda inputs: (seen.set(), release.wait(10)) and echo(inputs))
+    first, waiting = server.wire(), server.wire()
+    first.post("/app/predict", b'{"input": [0.0]}')
+    assert seen.wait(5)
+    waiting.post("/app/predict", json.dumps({"input_batch": [[float(i)] for i in range(1, 51)]}).encode())
+    server.until(lambda: 'queue_length{model="m",version="1"} 50' in _prometheus(server))
+    for _ in range(9):
+        refused = server.predict("app", input=[99.0])
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     release.set()
-    statuses = [wire.reply()[0] for wire in wires[:-1]]
-    assert statuses.count(429) == 8
-    assert statuses[:51] == [200] * 51
+    assert json.loads(first.reply()[2])["output"] == 0
+    replies = json.loads(waiting.reply()[2])["batch_predictions"]
+    assert [each["output"] for each in replies] == list(range(1, 51))
+    assert 'inferline_stage_dropped_total{model="m",reason="full",version="1"} 9.0' in _prometheus(server)

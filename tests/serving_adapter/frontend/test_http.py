@@ -237,6 +237,25 @@ def test_more_connections_than_allowed_are_closed_and_those_open_go_on(limited):
     server.until(lambda: not server.wire().is_closed(0.05))
 
 
+def test_many_who_come_at_once_do_not_wait_for_a_busy_loop_to_go_round_for_each(limited):
+    server = limited()
+    stop = threading.Event()
+
+    def busy():
+        time.sleep(0.01)  # what a loop does that serves others
+        if not stop.is_set():
+            server.loop.call_soon(busy)
+
+    server.loop.call_soon_threadsafe(busy)
+    start = time.monotonic()
+    wires = [server.wire() for _ in range(300)]
+    for wire in wires:
+        wire.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert {wire.reply()[0] for wire in wires} == {200}
+    assert time.monotonic() - start < 2  # a turn for each would take three seconds
+    stop.set()
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -344,7 +363,7 @@ def certificate(folder, name):
 
 def test_tls(serve, tmp_path):
     chain, key = certificate(tmp_path, "server")
-    server = serve(tls=Tls(certificate=chain, key=key), limits=Limits(body_bytes=100_000))
+    server = serve(tls=Tls(certificate=chain, key=key), limits=Limits(body_bytes=100_000, head_s=0.5))
     server.application(default="0")
     context = ssl.create_default_context(cafile=chain)
     url = f"https://127.0.0.1:{server.server.query_port}"
@@ -352,10 +371,10 @@ def test_tls(serve, tmp_path):
         for _ in range(3):
             assert client.post("/app/predict", content=ONE).json()["output"] == 0
         assert client.post("/app/predict", content=b"x" * 1_000_000).status_code == 413
-    assert server.wire().is_closed(0.01) is False
-    plain = server.wire()
+    silent, plain = server.wire(), server.wire()
     plain.post("/app/predict", ONE)
     assert plain.is_closed(5)
+    assert silent.is_closed(5)  # a handshake has to come to its end as well
 
 
 def test_tls_files_that_do_not_fit(serve, tmp_path):
