@@ -11,11 +11,11 @@ from time import monotonic
 
 import numpy as np
 
-from profiler.machine import Machine, away_from, placements
 from profiler.replica import Replica, start_replica, to_stderr
 from profiler.results import Limits, Target
 from profiler.schedule import draw, round_order
 from profiler.statistics import mean_interval
+from serving_adapter.machine import Machine, away_from, placements
 
 __all__ = ["Pairs", "measure_together"]
 

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from profiler.machine import Machine, Placement, apart
+from serving_adapter.machine import Machine, Placement, apart
 
 __all__ = ["environment_id", "environment_of"]
 

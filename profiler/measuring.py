@@ -12,11 +12,11 @@ from inferline.errors import OutsideError
 from profiler.colocation import measure_together
 from profiler.environment import environment_of
 from profiler.failures import MemoryExhausted
-from profiler.machine import Machine, away_from, placements
 from profiler.replica import Replica, start_replica, to_stderr
 from profiler.results import Limits, Measurement, Row, Target
 from profiler.schedule import BLOCK_S, Evidence, block_size, draw, next_step, round_order, seconds_left, verdict
 from profiler.series import Series
+from serving_adapter.machine import Machine, away_from, placements
 
 __all__ = ["measure"]
 
@@ -44,7 +44,7 @@ def measure(
     Parameters
     ----------
     target
-        What is measured; `profiler.machine.reason_not_here` has no objection to its hardware.
+        What is measured; `serving_adapter.machine.reason_not_here` has no objection to its hardware.
     frames
         Inputs as they travel; at least one. Every row sees them all, in turn.
     machine

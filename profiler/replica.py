@@ -20,8 +20,8 @@ from typing import Any
 from inferline.errors import OutsideError
 from profiler.child import Child
 from profiler.failures import Place, ended_failure, reported_failure
-from profiler.machine import Placement, variables
 from profiler.results import Limits
+from serving_adapter.machine import Placement, variables
 from serving_adapter.models import ModelEntry
 from serving_adapter.rpc.single import SingleReplica
 from serving_adapter.rpc.values import data_type_of

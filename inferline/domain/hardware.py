@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Hardware"]
+__all__ = ["ISOLATIONS", "Hardware"]
+
+ISOLATIONS = ("gvisor", "kata")
+"""Sandboxes that containers can run in: a kernel of their own in user space, or in a light virtual machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,8 @@ class Hardware:
         Accelerators in a unit.
     limit
         Most units that all stages together may use; None for no limit.
+    isolation
+        What replicas are kept apart from the machine by, one of `ISOLATIONS`; None for what the place does anyway.
     """
 
     name: str
@@ -33,6 +38,7 @@ class Hardware:
     accelerator: str | None = None
     accelerators: int = 0
     limit: int | None = None
+    isolation: str | None = None
 
     def __post_init__(self) -> None:
         if self.price_nano_usd_per_hour < 0:

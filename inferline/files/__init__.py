@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inferline.files.inputs import Inputs, load
-    from inferline.files.pipeline_file.pipeline import PipelineFile, read_pipeline, schema
+    from inferline.files.pipeline_file.pipeline import PipelineFile, pipeline_of, read_pipeline, schema
     from inferline.files.pipeline_file.workload import Generate, Workload
     from inferline.files.plan_file.plans import (
+        configuration_of,
         plan_document,
         prediction_document,
         read_configuration,
@@ -28,7 +29,9 @@ __all__ = [
     "PipelineFile",
     "ProfileTable",
     "Workload",
+    "configuration_of",
     "load",
+    "pipeline_of",
     "plan_document",
     "prediction_document",
     "read_configuration",
@@ -44,8 +47,15 @@ __all__ = [
 
 _HOME = {
     "inputs": ("Inputs", "load"),
-    "pipeline_file.pipeline": ("PipelineFile", "read_pipeline", "schema"),
-    "plan_file.plans": ("plan_document", "prediction_document", "read_configuration", "read_plan", "write_plan"),
+    "pipeline_file.pipeline": ("PipelineFile", "pipeline_of", "read_pipeline", "schema"),
+    "plan_file.plans": (
+        "configuration_of",
+        "plan_document",
+        "prediction_document",
+        "read_configuration",
+        "read_plan",
+        "write_plan",
+    ),
     "profile_file.profiles": ("ProfileTable", "read_profile_table", "read_profiles", "write_profiles"),
     "trace_file.traces": ("read_trace",),
     "pipeline_file.workload": ("Generate", "Workload"),

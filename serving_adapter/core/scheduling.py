@@ -113,6 +113,11 @@ class ModelSchedule:
         """Replicas without a batch."""
         return len(self._idle)
 
+    @property
+    def in_service(self) -> int:
+        """Queries in batches at replicas."""
+        return sum(len(at.dispatch.batch) for at in self._replicas.values() if at.dispatch is not None)
+
     def in_flight(self, replica: int) -> Dispatch | None:
         """Return what a replica is at; None when it is idle or unknown."""
         at = self._replicas.get(replica)

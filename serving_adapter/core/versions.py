@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from serving_adapter.core.arrivals import ArrivalLog
 from serving_adapter.core.batching import Aimd, BatchPolicy, ExploreThenFit, FixedBatch
 from serving_adapter.core.queueing import Order, Queue, new_queue
 from serving_adapter.core.scheduling import ModelSchedule
@@ -41,6 +42,10 @@ class VersionSpec:
         Longest wait for a batch to fill.
     most_queued
         How many queries may wait.
+    cached
+        Whether outputs are kept, and identical inputs in flight predicted once.
+    patient
+        Whether inputs wait, until their deadlines, while there is no replica; those that are late are dropped.
     """
 
     input_type: str = "doubles"
@@ -50,6 +55,8 @@ class VersionSpec:
     order: Order = "arrival"
     wait_ns: int = 0
     most_queued: int | None = None
+    cached: bool = True
+    patient: bool = False
 
     def batch_policy(self, rng: np.random.Generator) -> BatchPolicy:
         """Return the batch policy of a new replica.
@@ -69,12 +76,15 @@ class VersionSpec:
         A policy that reads the batch size off the time left to the deadline must not see the late.
         """
         explores = self.batch_size <= 0 and self.batching == "explore"
-        return new_queue(self.order, expire=explores, most=self.most_queued)
+        return new_queue(self.order, expire=explores or self.patient, most=self.most_queued)
 
 
 @dataclass(slots=True, eq=False)
 class Version:
-    """One version of a model: its schedule, and the identities of its replicas by number."""
+    """One version of a model: its schedule, the identities of its replicas by number, and what it has been through.
+
+    ``busy_ns`` is the time that all batches were at replicas, of those that have been answered.
+    """
 
     key: ModelKey
     spec: VersionSpec
@@ -84,6 +94,8 @@ class Version:
     wake: Timer | None = None
     lookups: int = 0
     hits: int = 0
+    arrivals: ArrivalLog = field(default_factory=ArrivalLog)
+    busy_ns: int = 0
 
     @classmethod
     def of(cls, key: ModelKey, spec: VersionSpec) -> Version:

@@ -6,7 +6,6 @@ The texts are Clipper's, word for word: its clients match on some of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -15,35 +14,12 @@ from serving_adapter.core.queueing import ORDERS
 from serving_adapter.core.selection import POLICIES
 from serving_adapter.core.versions import ADAPTIVE
 from serving_adapter.frontend.admin_fields import Fields, read_fields
+from serving_adapter.frontend.admin_replies import AdminReply, RefusedError, Write, text_reply
 from serving_adapter.frontend.configuration import BATCHINGS
-from serving_adapter.frontend.request import RequestError
+from serving_adapter.frontend.pipeline_admin import PIPELINE_PATHS
 from serving_adapter.state import Application, ModelVersion, ReplicaRecord, Snapshot
 
-__all__ = ["PATHS", "AdminReply", "Write", "answer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One change of the stored state: the name of a method of `serving_adapter.state.State` and its arguments."""
-
-    method: str
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AdminReply:
-    """What a path answers: a plain text or a JSON value, and what has to be written first."""
-
-    body: Any
-    plain: bool = False
-    writes: tuple[Write, ...] = ()
-
-
-class RefusedError(RequestError):
-    """A request that is sound but cannot be done; the whole reply is its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__("", text)
+__all__ = ["PATHS", "answer"]
 
 
 def answer(path: str, body: bytes, snapshot: Snapshot) -> AdminReply:
@@ -67,14 +43,12 @@ def answer(path: str, body: bytes, snapshot: Snapshot) -> AdminReply:
     return handler(read_fields(body, fields), snapshot)
 
 
-def _text(text: str, *writes: Write) -> AdminReply:
-    return AdminReply(text, plain=True, writes=writes)
-
-
 def _add_app(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     name = asked["name"]
     if name in snapshot.applications:
         raise RefusedError(f"application '{name}' already exists")
+    if name in snapshot.pipelines:
+        raise RefusedError(f"pipeline '{name}' already exists; an application needs a path of its own")
     policy = asked.get("policy", DEFAULT_POLICY)
     if policy not in POLICIES:
         raise RefusedError(f"no selection policy '{policy}'; there are {', '.join(sorted(POLICIES))}")
@@ -89,7 +63,7 @@ def _add_app(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
         policy=policy,
         queue_order=order,
     )
-    return _text(
+    return text_reply(
         f"Successfully added application with name '{name}'",
         Write("put_application", (application,)),
     )
@@ -99,7 +73,7 @@ def _delete_app(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     name = asked["name"]
     if name not in snapshot.applications:
         raise RefusedError(f"Application '{name}' does not exist")
-    return _text(f"Successfully deleted application with name '{name}'", Write("delete_application", (name,)))
+    return text_reply(f"Successfully deleted application with name '{name}'", Write("delete_application", (name,)))
 
 
 def _add_model(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
@@ -129,7 +103,7 @@ def _add_model(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
         batching=batching,
         batch_wait_micros=wait_micros,
     )
-    return _text(
+    return text_reply(
         f"Successfully added model with name '{name}' and input type '{input_type}'",
         Write("put_model", (model,)),
         Write("set_current", (name, version)),
@@ -157,7 +131,7 @@ def _delete_version(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     name, version = asked["model_name"], asked["model_version"]
     if (name, version) not in snapshot.models:
         raise RefusedError(f"model with name '{name}' and version '{version}' does not exist")
-    return _text(
+    return text_reply(
         f"Successfully deleted model with name '{name}' and version '{version}'",
         Write("delete_model", (name, version)),
     )
@@ -171,7 +145,7 @@ def _set_version(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     if model is None:
         raise RefusedError(f"Cannot set non-existent version '{version}' for model with name '{name}'")
     _check_linked_types(name, model.input_type, snapshot)
-    return _text(
+    return text_reply(
         f"Successfully set model with name '{name}' to version '{version}'", Write("set_current", (name, version))
     )
 
@@ -197,7 +171,7 @@ def _add_links(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
         _check_only_link(name, models, linked)
     else:
         _check_new_links(name, models, linked)
-    return _text(
+    return text_reply(
         "\n".join(f"Successfully linked model with name '{model}' to application '{name}'" for model in models),
         Write("add_links", (name, tuple(models))),
     )
@@ -227,7 +201,7 @@ def _delete_links(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     for model in models:
         if model not in snapshot.links.get(name, ()):
             raise RefusedError(f"Cannot remove nonexistent link between app {name} and model {model}")
-    return _text("Success!", Write("remove_links", (name, tuple(models))))
+    return text_reply("Success!", Write("remove_links", (name, tuple(models))))
 
 
 def _get_links(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
@@ -277,7 +251,7 @@ def _get_state(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     application = snapshot.applications.get(asked["app_name"])
     if application is None:
         raise RefusedError(f"No application with name '{asked['app_name']}' exists.")
-    return _text(application.default_output)
+    return text_reply(application.default_output)
 
 
 def _current(model: str, snapshot: Snapshot) -> ModelVersion | None:
@@ -357,6 +331,7 @@ PATHS: Mapping[str, tuple[Fields, _Handler]] = MappingProxyType(
             _get_container,
         ),
         "/admin/get_state": (Fields(app_name="String", uid="Int64"), _get_state),
+        **PIPELINE_PATHS,
     }
 )
 """Every POST path with the keys that it takes; ``GET /admin/ping`` is answered beside them."""

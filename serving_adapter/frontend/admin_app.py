@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from inferline.errors import OutsideError
-from serving_adapter.frontend.admin import PATHS, AdminReply
+from serving_adapter.frontend.admin import PATHS
+from serving_adapter.frontend.admin_replies import AdminReply
 from serving_adapter.frontend.http import BodyError, Limits, Receive, Reply, Scope, Send, read_body, send_reply
+from serving_adapter.frontend.pipeline_admin import OBSERVE_PATH
 from serving_adapter.frontend.query_app import NOT_FOUND, UNEXPECTED
 from serving_adapter.frontend.request import RequestError
 
@@ -63,7 +65,7 @@ class AdminApp:
         path, method = scope["path"].rstrip("/"), scope["method"]
         if method == "GET" and path == "/admin/ping":
             return Reply(200, b"PONG")
-        if method != "POST" or path not in PATHS:
+        if method != "POST" or (path not in PATHS and path != OBSERVE_PATH):
             return NOT_FOUND
         if not self._is_authorised(scope):
             return UNAUTHORISED

@@ -26,6 +26,7 @@ READABLE_TYPES: Mapping[str, str] = {
 }
 """Readable name of each accepted name of an input type (case-sensitive)."""
 
+_EXACT: Mapping[str, tuple[type, str]] = {"Bool": (bool, "True"), "Object": (dict, "Object")}
 _INT_BITS = {"Int32": 32, "Int64": 64}
 _SCHEMA_WORDS = {
     "String": "string",
@@ -34,12 +35,13 @@ _SCHEMA_WORDS = {
     "Int64": "int",
     "Bool": "bool",
     "Strings": "[string]",
+    "Object": "{...}",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Keys and their types: String, InputType, Int32, Int64, Bool or Strings (an array of strings)."""
+    """Keys and their types: String, InputType, Int32, Int64, Bool, Strings (an array of strings) or Object."""
 
     required: Mapping[str, str] = field(default_factory=dict)
     optional: Mapping[str, str] = field(default_factory=dict)
@@ -83,9 +85,10 @@ def _value(key: str, kind: str, value: Any, schema: str) -> Any:  # noqa: ANN401
         bound = 2 ** (_INT_BITS[kind] - 1)
         if type(value) is not int or not -bound <= value < bound:
             raise type_mismatch(key, "Number", value, schema)
-    elif kind == "Bool":
-        if type(value) is not bool:
-            raise type_mismatch(key, "True", value, schema)
+    elif kind in _EXACT:
+        wanted, name = _EXACT[kind]
+        if type(value) is not wanted:
+            raise type_mismatch(key, name, value, schema)
     elif kind == "Strings":
         if type(value) is not list:
             raise type_mismatch(key, "Array", value, schema)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from serving_adapter.core.serving import ServingCore
+from serving_adapter.core.models import Models
 from serving_adapter.core.world import ModelKey
 from serving_adapter.rpc.router import Router
 from serving_adapter.rpc.wire import DataType, NewContainer, PredictResponse
@@ -41,7 +41,7 @@ class Registrations:
         Makes the router that reports to this object.
     """
 
-    core: ServingCore
+    models: Models
 
     def __init__(self, records: Records, make_router: Callable[[Registrations], Router]) -> None:
         self._records = records
@@ -95,11 +95,11 @@ class Registrations:
 
     def answered(self, identity: bytes, response: PredictResponse) -> None:
         """Hand outputs on."""
-        self.core.answered(identity, response.message_id, response.outputs)
+        self.models.answered(identity, response.message_id, response.outputs)
 
     def gone(self, identity: bytes, reason: str) -> None:
         """Forget a container that has vanished."""
-        self.core.gone(identity, reason)
+        self.models.gone(identity, reason)
         self._remove(identity)
 
     # Configuration
@@ -134,7 +134,7 @@ class Registrations:
                     replica.input_type,
                     wanted.readable,
                 )
-        elif self.core.add_replica(identity, key, replica.replica_id):
+        elif self.models.add_replica(identity, key, replica.replica_id):
             del self._waiting[identity]
 
     def _remove(self, identity: bytes) -> None:

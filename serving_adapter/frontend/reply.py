@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from serving_adapter.core.endpoints import Prediction
+from serving_adapter.rpc.values import json_text
 
 __all__ = ["error_body", "prediction_body", "predictions_body"]
 
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -26,12 +26,12 @@ def prediction_body(prediction: Prediction) -> bytes:
     """
     query_id, output, default, explanation = prediction
     if not default:
-        return b'{"query_id":%d,"output":%b,"default":false}' % (query_id, _embedded(output))
+        return b'{"query_id":%d,"output":%b,"default":false}' % (query_id, json_text(output))
     if not explanation:
-        return b'{"query_id":%d,"output":%b,"default":true}' % (query_id, _embedded(output))
+        return b'{"query_id":%d,"output":%b,"default":true}' % (query_id, json_text(output))
     return b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (
         query_id,
-        _embedded(output),
+        json_text(output),
         _encode(explanation),
     )
 
@@ -46,12 +46,3 @@ def predictions_body(predictions: Sequence[Prediction]) -> bytes:
 def error_body(error: str, cause: str) -> bytes:
     """Return the body of a 400."""
     return _encode({"error": error, "cause": cause})
-
-
-def _embedded(output: bytes) -> bytes:
-    """Return an output as JSON: as it is when it is JSON, else as a JSON string."""
-    try:
-        _decode(output)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _encode(output.decode("utf-8", "replace"))
-    return output

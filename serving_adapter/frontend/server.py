@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, monotonic_ns
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -15,19 +16,24 @@ from inferline.errors import OutsideError
 from serving_adapter.cancelling import end
 from serving_adapter.core.cache import ENTRY_BYTES, PredictionCache
 from serving_adapter.core.endpoints import DEFAULT_POLICY, Endpoint
+from serving_adapter.core.models import Models
+from serving_adapter.core.pipelines import PipelineCore, ServedPipeline
 from serving_adapter.core.serving import ServingCore
 from serving_adapter.core.world import Timer
-from serving_adapter.frontend.admin import AdminReply, answer
+from serving_adapter.frontend.admin import answer
 from serving_adapter.frontend.admin_app import AdminApp
-from serving_adapter.frontend.configuration import Defaults, endpoints, version_specs
+from serving_adapter.frontend.admin_fields import read_fields
+from serving_adapter.frontend.admin_replies import AdminReply
+from serving_adapter.frontend.configuration import Defaults, endpoints, served_pipelines, version_specs
 from serving_adapter.frontend.http import Limits
 from serving_adapter.frontend.listening import Listener, Tls, address_of
 from serving_adapter.frontend.metrics import Metrics, wants_prometheus
+from serving_adapter.frontend.pipeline_admin import OBSERVE_FIELDS, OBSERVE_PATH
 from serving_adapter.frontend.query_app import QueryApp
 from serving_adapter.frontend.registrations import Registrations
 from serving_adapter.frontend.store import Store
 from serving_adapter.rpc.router import CHECK_S, SILENCE_S, Router
-from serving_adapter.state import Snapshot, open_state
+from serving_adapter.state import PipelineRecord, Snapshot, open_state
 
 __all__ = ["ServeOptions", "Server"]
 
@@ -98,11 +104,15 @@ class Server:
         self.draining = False
         self.query_port = self.admin_port = self.rpc_port = 0
         self._metrics = Metrics(self._gauges, self._cache_counters, self._cache_use)
+        self._start = uuid4().hex
         self._applied = False
         self._lock = asyncio.Lock()
         self._listeners: list[Listener] = []
         self._watch: asyncio.Task[None] | None = None
+        self._pipelines: dict[str, tuple[PipelineRecord, ServedPipeline]] = {}
         self.core: ServingCore
+        self.pipelines: PipelineCore
+        self._models: Models
         self._store: Store
         self._query_app = QueryApp(self, options.limits)
 
@@ -126,8 +136,10 @@ class Server:
         timers = _LoopTimers(asyncio.get_running_loop())
         cache = PredictionCache(options.cache_bytes, entry_bytes=ENTRY_BYTES)
         rng = np.random.default_rng(options.seed)
-        self.core = ServingCore(timers, self._registrations, self._metrics, cache, rng)
-        self._registrations.core = self.core
+        self._models = Models(timers, self._registrations, self._metrics, cache, rng)
+        self._registrations.models = self._models
+        self.core = ServingCore(self._models, timers, self._metrics, rng)
+        self.pipelines = PipelineCore(self._models, timers, self._metrics, rng)
         try:
             await self._forget_former_replicas()
             self._apply(await self._store.snapshot())
@@ -161,7 +173,7 @@ class Server:
         """Take no more queries, answer those in flight, and let go of everything."""
         self.draining = True
         until = monotonic() + self.options.drain_s
-        while self._listeners and self.core.in_flight and monotonic() < until:
+        while self._listeners and self._in_flight() and monotonic() < until:
             await asyncio.sleep(0.01)
         left_s = max(0.1, until - monotonic())
         await asyncio.gather(*(listener.stop(left_s) for listener in self._listeners))
@@ -171,7 +183,10 @@ class Server:
         for replica in self._registrations.all:
             self._store.delete_replica(replica.name, replica.version, replica.replica_id)
         await self._store.close(_LAST_RECORDS_S)
-        _log.info("event=stopped unanswered=%d", self.core.in_flight)
+        _log.info("event=stopped unanswered=%d", self._in_flight())
+
+    def _in_flight(self) -> int:
+        return self.core.in_flight + self.pipelines.in_flight
 
     # What the interfaces ask
 
@@ -196,7 +211,25 @@ class Server:
             endpoint.remember(uid, endpoint.initial_state() if text is None else text)
         return True
 
+    def _observe(self, asked: Mapping[str, Any]) -> AdminReply:
+        """Answer what has happened to each stage of a pipeline, its arrivals from the numbers on that are given.
+
+        ``start`` tells one process from the next: numbers and clock begin anew in each.
+        """
+        found = self._pipelines.get(asked["name"])
+        if found is None:
+            return AdminReply({})
+        _, served = found
+        since = asked.get("since", {})
+        stages = {}
+        for stage, key in zip(served.graph.names, served.keys, strict=True):
+            number = since.get(stage, 0)
+            stages[stage] = self._models.observe(key, number if type(number) is int and number >= 0 else 0)
+        return AdminReply({"start": self._start, "now_ns": monotonic_ns(), "stages": stages})
+
     async def _administer(self, path: str, body: bytes) -> AdminReply:
+        if path == OBSERVE_PATH:
+            return self._observe(read_fields(body, OBSERVE_FIELDS))
         reply = answer(path, body, await self._store.snapshot())
         if reply.writes:
             async with self._lock:
@@ -222,7 +255,7 @@ class Server:
     def _apply(self, snapshot: Snapshot) -> None:
         """Serve what the state says from now on."""
         specs = version_specs(snapshot, self.options.defaults, self.options.limits.queued)
-        orphans = self.core.set_versions(specs, snapshot.current)
+        orphans = self._models.set_versions(specs, snapshot.current)
         self._registrations.serve(snapshot.models, orphans)
         self._registrations.record_again(snapshot.replicas)
         now = endpoints(snapshot, self.endpoints, self._keep)
@@ -230,8 +263,9 @@ class Server:
             if now[name].application.policy == DEFAULT_POLICY:
                 self._store.put_selection(name, 0, now[name].initial_state())
         self.endpoints = now
-        self._query_app.route(now)
-        self._metrics.forget(now, specs)
+        self._pipelines = served_pipelines(snapshot, self._pipelines)
+        self._query_app.route(now, {name: served for name, (_, served) in self._pipelines.items()})
+        self._metrics.forget([*now, *self._pipelines], specs)
         self._applied = True
 
     def _keep(self, application: str, uid: int, text: str) -> None:
@@ -241,13 +275,13 @@ class Server:
     # What is shown
 
     def _gauges(self) -> Mapping[tuple[str, str], tuple[int, int, int]]:
-        return self.core.gauges()
+        return self._models.gauges()
 
     def _cache_use(self) -> Mapping[tuple[str, str], tuple[int, int]]:
-        return self.core.cache_use()
+        return self._models.cache_use()
 
     def _cache_counters(self) -> Mapping[str, int]:
-        cache = self.core.cache
+        cache = self._models.cache
         return {name: getattr(cache, name) for name in ("lookups", "hits", "joins", "evictions", "bytes")}
 
 

@@ -62,13 +62,19 @@ class ModelEntry:
             name=name,
             kind=kind,
             target=raw[kind],
-            input_type=raw.get("input_type") or ("doubles" if kind == "container" else "json"),
+            input_type=cls.input_type_of(raw),
             device=raw.get("device") or "auto",
             sample=None if sample is None else pipeline.parent / sample,
             folder=pipeline.parent,
             file=str(pipeline),
             options={key: value for key, value in raw.items() if key not in _GENERAL and key != kind},
         )
+
+    @staticmethod
+    def input_type_of(raw: Mapping[str, Any]) -> str:
+        """Return the input type of an entry as it stands in the file; ``json`` without one."""
+        named: str | None = raw.get("input_type")
+        return named or ("doubles" if raw.get("container") is not None else "json")
 
     def fault(self, key: str, message: str) -> InputError:
         """Return the error that names this entry's key in the pipeline file."""

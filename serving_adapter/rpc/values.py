@@ -12,7 +12,7 @@ import numpy as np
 
 from serving_adapter.rpc.wire import DataType
 
-__all__ = ["data_type_of", "model_inputs", "output_bytes", "output_value", "wire_input"]
+__all__ = ["data_type_of", "json_text", "model_inputs", "output_bytes", "output_value", "wire_input"]
 
 _NUMBERS: dict[str, np.dtype[Any]] = {
     "integers": np.dtype("<i4"),
@@ -124,6 +124,21 @@ def output_bytes(output: Any) -> bytes:  # noqa: ANN401 - whatever a model retur
         # Half of a surrogate pair, which UTF-8 cannot hold, may come from a model that cuts its texts.
         return output.encode(errors="replace")
     return _json(output)
+
+
+def json_text(frame: bytes) -> bytes:
+    """Return an output as JSON: as it is when it is JSON, else as a JSON string.
+
+    Examples
+    --------
+    >>> json_text(b"[1, 2]"), json_text(b"cat")
+    (b'[1, 2]', b'"cat"')
+    """
+    try:
+        _parsed(frame)
+    except ValueError:
+        return _json(str(frame, "utf-8", "replace"))
+    return frame
 
 
 def output_value(frame: bytes | str) -> Any:  # noqa: ANN401 - a JSON value

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from serving_adapter.state.opening import open_state
-from serving_adapter.state.records import Application, ModelVersion, ReplicaRecord, Snapshot, State
+from serving_adapter.state.records import Application, ModelVersion, PipelineRecord, ReplicaRecord, Snapshot, State
 
-__all__ = ["Application", "ModelVersion", "ReplicaRecord", "Snapshot", "State", "open_state"]
+__all__ = ["Application", "ModelVersion", "PipelineRecord", "ReplicaRecord", "Snapshot", "State", "open_state"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 
 from serving_adapter.state.changes import Changes
-from serving_adapter.state.records import Application, ModelVersion, ReplicaRecord, Snapshot
+from serving_adapter.state.records import Application, ModelVersion, PipelineRecord, ReplicaRecord, Snapshot
 
 __all__ = ["MemoryState"]
 
@@ -19,6 +19,7 @@ class MemoryState:
         self._models: dict[tuple[str, str], ModelVersion] = {}
         self._current: dict[str, str] = {}
         self._replicas: dict[tuple[str, str, int], ReplicaRecord] = {}
+        self._pipelines: dict[str, PipelineRecord] = {}
         self._selections: dict[tuple[str, int], str] = {}
         self._changes = Changes()
 
@@ -30,6 +31,7 @@ class MemoryState:
             models=dict(self._models),
             current=dict(self._current),
             replicas=dict(self._replicas),
+            pipelines=dict(self._pipelines),
         )
 
     async def put_application(self, application: Application) -> None:
@@ -67,6 +69,16 @@ class MemoryState:
     async def remove_links(self, application: str, models: Collection[str]) -> None:
         """Take links of an application away."""
         self._set_links(application, self._links.get(application, frozenset()) - set(models))
+
+    async def put_pipeline(self, pipeline: PipelineRecord) -> None:
+        """Keep a pipeline."""
+        self._pipelines[pipeline.name] = pipeline
+        self._changes.tell()
+
+    async def delete_pipeline(self, name: str) -> None:
+        """Forget a pipeline."""
+        self._pipelines.pop(name, None)
+        self._changes.tell()
 
     async def put_replica(self, replica: ReplicaRecord) -> None:
         """Keep a replica."""

@@ -7,10 +7,10 @@ they are given: what a name or a batch size may be is checked at the frontends, 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["INPUT_TYPES", "Application", "ModelVersion", "ReplicaRecord", "Snapshot", "State"]
+__all__ = ["INPUT_TYPES", "Application", "ModelVersion", "PipelineRecord", "ReplicaRecord", "Snapshot", "State"]
 
 INPUT_TYPES = ("bytes", "integers", "floats", "doubles", "strings")
 """Every input type, in the readable form that is stored."""
@@ -78,6 +78,29 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineRecord:
+    """A pipeline that queries walk. Unknown to Clipper.
+
+    Parameters
+    ----------
+    name
+        Its name, and its path below the query frontend.
+    document, plan
+        The pipeline file and the plan as JSON texts, as they were given.
+    versions
+        By stage, the version that its visits go to, of the model ``name.stage``.
+    deadline_micros
+        When a query is given up, in microseconds from its arrival.
+    """
+
+    name: str
+    document: str
+    plan: str
+    versions: Mapping[str, str]
+    deadline_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaRecord:
     """One replica that has registered with this server.
 
@@ -117,6 +140,8 @@ class Snapshot:
         Current version by model name. It stays when that version is deleted, and so may name one that is not there.
     replicas
         By name, version and replica id.
+    pipelines
+        By name.
     """
 
     applications: Mapping[str, Application]
@@ -124,6 +149,7 @@ class Snapshot:
     models: Mapping[tuple[str, str], ModelVersion]
     current: Mapping[str, str]
     replicas: Mapping[tuple[str, str, int], ReplicaRecord]
+    pipelines: Mapping[str, PipelineRecord] = field(default_factory=dict)
 
 
 class State(Protocol):
@@ -156,6 +182,12 @@ class State(Protocol):
 
     async def remove_links(self, application: str, models: Collection[str]) -> None:
         """Take links of an application away."""
+
+    async def put_pipeline(self, pipeline: PipelineRecord) -> None:
+        """Keep a pipeline."""
+
+    async def delete_pipeline(self, name: str) -> None:
+        """Forget a pipeline; the models of its stages stay as they are."""
 
     async def put_replica(self, replica: ReplicaRecord) -> None:
         """Keep a replica."""

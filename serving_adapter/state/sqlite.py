@@ -8,6 +8,7 @@ this, and the operating system frees the lock of a process that dies.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
@@ -17,12 +18,17 @@ from typing import Any, NoReturn, TypeVar
 
 from inferline.errors import Fault, InputError, OutsideError
 from serving_adapter.state.changes import Changes
-from serving_adapter.state.records import Application, ModelVersion, ReplicaRecord, Snapshot
+from serving_adapter.state.records import Application, ModelVersion, PipelineRecord, ReplicaRecord, Snapshot
 
 __all__ = ["SqliteState"]
 
 _APPLICATION_ID = 0x494E464C  # "INFL", so that another program's file is not taken for ours
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
+_PIPELINES = """
+CREATE TABLE pipelines (
+    name TEXT PRIMARY KEY, document TEXT NOT NULL, plan TEXT NOT NULL, versions TEXT NOT NULL,
+    deadline_micros INTEGER NOT NULL) WITHOUT ROWID;
+"""
 _SCHEMA = f"""
 BEGIN;
 CREATE TABLE applications (
@@ -40,16 +46,24 @@ CREATE TABLE replicas (
     PRIMARY KEY (name, version, replica_id)) WITHOUT ROWID;
 CREATE TABLE selections (
     application TEXT, uid INTEGER, state TEXT NOT NULL, PRIMARY KEY (application, uid)) WITHOUT ROWID;
+{_PIPELINES}
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_SCHEMA_VERSION};
 COMMIT;
 """
 
-_FROM_VERSION_1 = f"""
+_FROM_VERSION_1 = """
 BEGIN;
 ALTER TABLE applications ADD COLUMN queue_order TEXT NOT NULL DEFAULT 'arrival';
 ALTER TABLE models ADD COLUMN batching TEXT NOT NULL DEFAULT '';
 ALTER TABLE models ADD COLUMN batch_wait_micros INTEGER NOT NULL DEFAULT -1;
+PRAGMA user_version = 2;
+COMMIT;
+"""
+
+_FROM_VERSION_2 = f"""
+BEGIN;
+{_PIPELINES}
 PRAGMA user_version = {_SCHEMA_VERSION};
 COMMIT;
 """
@@ -133,6 +147,16 @@ class SqliteState:
         """Take links of an application away."""
         delete = "DELETE FROM links WHERE application = ? AND model = ?"
         await self._write(*((delete, (application, model)) for model in models))
+
+    async def put_pipeline(self, pipeline: PipelineRecord) -> None:
+        """Keep a pipeline."""
+        p = pipeline
+        row = (p.name, p.document, p.plan, json.dumps(dict(p.versions)), p.deadline_micros)
+        await self._write(("REPLACE INTO pipelines VALUES (?, ?, ?, ?, ?)", row))
+
+    async def delete_pipeline(self, name: str) -> None:
+        """Forget a pipeline."""
+        await self._write(("DELETE FROM pipelines WHERE name = ?", (name,)))
 
     async def put_replica(self, replica: ReplicaRecord) -> None:
         """Keep a replica."""
@@ -230,6 +254,16 @@ class SqliteState:
             )
             for name, version, replica_id, connection_id, input_type in self._rows("replicas")
         ]
+        pipelines = [
+            PipelineRecord(
+                name=name,
+                document=document,
+                plan=plan,
+                versions=json.loads(versions),
+                deadline_micros=deadline_micros,
+            )
+            for name, document, plan, versions, deadline_micros in self._rows("pipelines")
+        ]
         links: dict[str, frozenset[str]] = {}
         for application, model in self._rows("links"):
             links[application] = links.get(application, frozenset()) | {model}
@@ -239,6 +273,7 @@ class SqliteState:
             models={(model.name, model.version): model for model in models},
             current=dict(self._rows("current")),
             replicas={(replica.name, replica.version, replica.replica_id): replica for replica in replicas},
+            pipelines={pipeline.name: pipeline for pipeline in pipelines},
         )
 
     def _rows(self, table: str) -> list[Any]:
@@ -251,15 +286,17 @@ class SqliteState:
         new = not self._pragma("schema_version")
         if not new and owner != _APPLICATION_ID:
             raise InputError(Fault(str(self._path), "", "is another program's database; name another file"))
-        if not new and version not in {1, _SCHEMA_VERSION}:
+        if not new and version not in {1, 2, _SCHEMA_VERSION}:
             message = f"has schema version {version}, and this InferLine reads {_SCHEMA_VERSION}: update InferLine"
             raise InputError(Fault(str(self._path), "", message))
         self._pragma("journal_mode = WAL")
         self._pragma("synchronous = FULL")  # with WAL, NORMAL may lose what was written just before a power cut
         if new:
             self._database.executescript(_SCHEMA)
-        elif version == 1:
+        if version == 1:
             self._database.executescript(_FROM_VERSION_1)
+        if version in {1, 2}:
+            self._database.executescript(_FROM_VERSION_2)
         damage = self._pragma("quick_check(1)")
         if damage != "ok":
             raise sqlite3.DatabaseError(damage)

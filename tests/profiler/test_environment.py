@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inferline.domain import Hardware
 from profiler.environment import environment_id, environment_of
-from profiler.machine import Accelerator, Machine, Placement
+from serving_adapter.machine import Accelerator, Machine, Placement
 
 ONE = Hardware(name="one", price_nano_usd_per_hour=1)
 MACHINE = Machine(cores=(0, 1), accelerators=(Accelerator(index=0, name="K80", driver="1"),), name="Some CPU")

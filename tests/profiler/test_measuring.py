@@ -11,9 +11,9 @@ import pytest
 
 from inferline.errors import OutsideError
 from profiler.failures import MemoryExhausted
-from profiler.machine import this_machine
 from profiler.measuring import measure
 from profiler.results import Limits
+from serving_adapter.machine import this_machine
 
 FRAMES = [b"1", b"2", b"3"]
 

@@ -18,9 +18,9 @@ import profiler
 from inferline.domain import Hardware
 from inferline.errors import InputError, OutsideError
 from profiler.failures import MemoryExhausted
-from profiler.machine import Placement, placements, this_machine
 from profiler.replica import start_replica
 from profiler.results import Limits
+from serving_adapter.machine import Placement, placements, this_machine
 from serving_adapter.rpc.container import Container
 
 LIMITS = Limits(load_timeout_s=60.0, batch_timeout_s=30.0)
@@ -75,7 +75,7 @@ def test_it_dies_with_the_profiler(entry_of):
 import time
 from pathlib import Path
 from inferline.domain import Hardware
-from profiler.machine import placements, this_machine
+from serving_adapter.machine import placements, this_machine
 from profiler.replica import start_replica
 from profiler.results import Limits
 from serving_adapter.models import ModelEntry

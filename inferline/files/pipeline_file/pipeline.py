@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from inferline.files.pipeline_file.pipeline_structure import PipelineDocument, S
 from inferline.files.pipeline_file.workload import Workload
 from inferline.files.pipeline_file.workload_checks import check_models, check_profile_list, check_workload
 
-__all__ = ["PipelineDraft", "PipelineFile", "draft_pipeline", "read_pipeline", "schema"]
+__all__ = ["PipelineDraft", "PipelineFile", "draft_pipeline", "pipeline_of", "read_pipeline", "schema"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,25 @@ def read_pipeline(path: str | os.PathLike[str]) -> PipelineFile:
         With every fault of the file, in its order.
     """
     return draft_pipeline(path).finished()
+
+
+def pipeline_of(document: Mapping[str, Any], name: str) -> PipelineFile:
+    """Return what a pipeline file says that was read before and has travelled as JSON.
+
+    Parameters
+    ----------
+    document
+        The file's contents.
+    name
+        What faults call it.
+
+    Raises
+    ------
+    InputError
+        With every fault, in the document's order.
+    """
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return _checked(Path(name), document, DocumentFaults(name, document), digest).finished()
 
 
 def schema() -> dict[str, Any]:
@@ -146,15 +166,17 @@ def draft_pipeline(path: str | os.PathLike[str]) -> PipelineDraft:
     faults = DocumentFaults(file, document)
     for where, message in key_faults:
         faults.add(where, message)
+    return _checked(Path(path), document, faults, hashlib.sha256(data).hexdigest())
+
+
+def _checked(path: Path, document: object, faults: DocumentFaults, sha256: str) -> PipelineDraft:
     checked = check_structure(PipelineDocument, document, faults)
     outline = Outline(document)
     check_graph(outline, faults)
     check_profile_list(outline.document, faults)
     check_workload(outline.document, faults)
     check_models(outline, faults)
-    return PipelineDraft(
-        path=Path(path), outline=outline, faults=faults, checked=checked, sha256=hashlib.sha256(data).hexdigest()
-    )
+    return PipelineDraft(path=path, outline=outline, faults=faults, checked=checked, sha256=sha256)
 
 
 def _pipeline(document: PipelineDocument) -> Pipeline:
@@ -166,6 +188,7 @@ def _pipeline(document: PipelineDocument) -> Pipeline:
             accelerator=unit.accelerator,
             accelerators=unit.accelerators,
             limit=unit.limit,
+            isolation=unit.isolation,
         )
         for name, unit in document.hardware.items()
     )

@@ -101,6 +101,9 @@ class HardwareDocument(Document):
     limit: Annotated[int, Field(ge=0, le=MAX_UNITS)] | None = Field(
         default=None, description="the most units that all stages together may use"
     )
+    isolation: Literal["gvisor", "kata"] | None = Field(
+        default=None, description="the sandbox that containers on it run in, where they run as containers"
+    )
 
 
 class EdgeDocument(Document):

@@ -32,7 +32,14 @@ from inferline.files.plan_file.plan_structure import ConfigurationDocument, Plan
 from inferline.files.profile_file.profiles import Key
 from inferline.units import NANO
 
-__all__ = ["plan_document", "prediction_document", "read_configuration", "read_plan", "write_plan"]
+__all__ = [
+    "configuration_of",
+    "plan_document",
+    "prediction_document",
+    "read_configuration",
+    "read_plan",
+    "write_plan",
+]
 
 AnyPlan = TypeVar("AnyPlan", bound=ConfigurationDocument)
 
@@ -168,6 +175,17 @@ def read_configuration(
     return _configuration(_checked(path, ConfigurationDocument, pipeline, profiles), pipeline)
 
 
+def configuration_of(document: Mapping[str, Any], name: str, pipeline: Pipeline) -> Configuration:
+    """Return what a plan says to run that was read before and has travelled as JSON; faults call it ``name``.
+
+    Raises
+    ------
+    InputError
+        With every fault.
+    """
+    return _configuration(_checked_document(name, document, ConfigurationDocument, pipeline, None), pipeline)
+
+
 def _checked(
     path: str | os.PathLike[str],
     model: type[AnyPlan],
@@ -176,6 +194,16 @@ def _checked(
 ) -> AnyPlan:
     file = os.fspath(path)
     document = parse_json(file, utf8(file, read_bytes(path, MAX_PLAN_BYTES)))
+    return _checked_document(file, document, model, pipeline, profiles)
+
+
+def _checked_document(
+    file: str,
+    document: object,
+    model: type[AnyPlan],
+    pipeline: Pipeline,
+    profiles: Mapping[Key, Profile] | None,
+) -> AnyPlan:
     faults = DocumentFaults(file, document)
     checked = check_structure(model, document, faults)
     if profiles is not None:

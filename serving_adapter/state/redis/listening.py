@@ -41,6 +41,7 @@ _PATTERNS = (
     f"__keyspace@{schema.APPLICATIONS}__:*",
     f"__keyspace@{schema.CURRENT}__:{schema.CURRENT_PREFIX}*",
     f"__keyspace@{schema.LINKS}__:*",
+    f"__keyspace@{schema.PIPELINES}__:*",
 )
 _DELETE_MARKED = f"""
 if redis.call('HEXISTS', KEYS[1], '{schema.VALID}') == 0 then return redis.call('DEL', KEYS[1]) end

@@ -6,10 +6,11 @@ program wrote is read as far as it follows that schema; the rest is `NotInSchema
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 
-from serving_adapter.state.records import INPUT_TYPES, Application, ModelVersion, ReplicaRecord
+from serving_adapter.state.records import INPUT_TYPES, Application, ModelVersion, PipelineRecord, ReplicaRecord
 
 __all__ = [
     "APPLICATIONS",
@@ -18,6 +19,7 @@ __all__ = [
     "CURRENT_PREFIX",
     "LINKS",
     "MODELS",
+    "PIPELINES",
     "REPLICAS",
     "SELECTIONS",
     "VALID",
@@ -25,10 +27,12 @@ __all__ = [
     "application_fields",
     "model_fields",
     "model_key",
+    "pipeline_fields",
     "read_application",
     "read_current",
     "read_links",
     "read_model",
+    "read_pipeline",
     "read_replica",
     "replica_fields",
     "replica_key",
@@ -44,6 +48,9 @@ REPLICAS = 3
 APPLICATIONS = 5
 CURRENT = 6
 LINKS = 7
+
+PIPELINES = 8
+"""Clipper uses databases 1 to 7: it never sees these."""
 
 CURRENT_PREFIX = "CURRENT_MODEL_VERSION:"
 VALID = "valid"
@@ -90,6 +97,16 @@ def model_fields(model: ModelVersion) -> dict[str, str]:
         "batch_size": str(model.batch_size),
         VALID: "",
         **more,
+    }
+
+
+def pipeline_fields(pipeline: PipelineRecord) -> dict[str, str]:
+    """Return the hash of a pipeline; its key is its name."""
+    return {
+        "document": pipeline.document,
+        "plan": pipeline.plan,
+        "versions": json.dumps(dict(pipeline.versions)),
+        "deadline_micros": str(pipeline.deadline_micros),
     }
 
 
@@ -179,6 +196,29 @@ def read_model(key: bytes, fields: _Fields) -> ModelVersion:
     if VALID.encode() not in fields:
         raise NotInSchemaError("no field valid: marked for deletion")
     return model
+
+
+def read_pipeline(key: bytes, fields: _Fields) -> PipelineRecord:
+    """Return the pipeline that is kept under a key.
+
+    Raises
+    ------
+    NotInSchemaError
+        When a field is missing, or is not of its form.
+    """
+    try:
+        versions = json.loads(_field(fields, "versions"))
+    except ValueError as error:
+        raise NotInSchemaError(f"versions is no JSON: {error}") from error
+    if not isinstance(versions, dict) or not all(isinstance(each, str) for each in versions.values()):
+        raise NotInSchemaError("versions is no object of texts")
+    return PipelineRecord(
+        name=_text(key),
+        document=_field(fields, "document"),
+        plan=_field(fields, "plan"),
+        versions=versions,
+        deadline_micros=_integer(fields, "deadline_micros"),
+    )
 
 
 def read_replica(key: bytes, fields: _Fields) -> ReplicaRecord:

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from serving_adapter.cancelling import end
 from serving_adapter.state.changes import Changes
-from serving_adapter.state.records import Application, ModelVersion, ReplicaRecord, Snapshot
+from serving_adapter.state.records import Application, ModelVersion, PipelineRecord, ReplicaRecord, Snapshot
 from serving_adapter.state.redis import schema
 from serving_adapter.state.redis.connection import Server
 from serving_adapter.state.redis.listening import listen
@@ -43,6 +43,7 @@ class RedisState:
         self._applications = server.client(schema.APPLICATIONS, attempts=2)
         self._current = server.client(schema.CURRENT, attempts=2)
         self._links = server.client(schema.LINKS, attempts=2)
+        self._pipelines = server.client(schema.PIPELINES, attempts=2)
         self._changes = Changes()
         self._listener: asyncio.Task[None] | None = None
         self._skipped: frozenset[tuple[str, bytes, str]] = frozenset()
@@ -56,6 +57,7 @@ class RedisState:
             replicas = await _entries(self._replicas, "HGETALL")
             current = await _entries(self._current, "GET", schema.CURRENT_PREFIX + "*")
             links = await _entries(self._links, "SMEMBERS")
+            pipelines = await _entries(self._pipelines, "HGETALL")
         snapshot = Snapshot(
             applications={
                 application.name: application
@@ -69,6 +71,9 @@ class RedisState:
             replicas={
                 (replica.name, replica.version, replica.replica_id): replica
                 for replica in _read(replicas, schema.read_replica, "replicas", skipped)
+            },
+            pipelines={
+                pipeline.name: pipeline for pipeline in _read(pipelines, schema.read_pipeline, "pipelines", skipped)
             },
         )
         for kind, key, reason in sorted(skipped - self._skipped):
@@ -122,6 +127,15 @@ class RedisState:
             async with self._server.asked():
                 await self._links.srem(application, *models)
 
+    async def put_pipeline(self, pipeline: PipelineRecord) -> None:
+        """Keep a pipeline."""
+        await self._put(self._pipelines, pipeline.name, schema.pipeline_fields(pipeline))
+
+    async def delete_pipeline(self, name: str) -> None:
+        """Forget a pipeline."""
+        async with self._server.asked():
+            await self._pipelines.delete(name)
+
     async def put_replica(self, replica: ReplicaRecord) -> None:
         """Keep a replica."""
         key = schema.replica_key(replica.name, replica.version, replica.replica_id)
@@ -155,7 +169,7 @@ class RedisState:
             await end(self._listener)
         self._changes.close()
         kept = (self._selections, self._models, self._replicas, self._applications, self._current, self._links)
-        for client in kept:
+        for client in (*kept, self._pipelines):
             await client.aclose()
 
     async def _put(self, client: Redis, key: str, fields: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from time import monotonic, sleep
 import pytest
 
 from inferline.files import read_profile_table, read_profiles
-from profiler.machine import this_machine
+from serving_adapter.machine import this_machine
 
 MODELS = """\
 import time

@@ -10,6 +10,7 @@ import numpy as np
 
 from serving_adapter.core.cache import PredictionCache
 from serving_adapter.core.endpoints import Endpoint
+from serving_adapter.core.models import Models
 from serving_adapter.core.serving import LATE, NO_MODELS, ServingCore
 from serving_adapter.core.versions import VersionSpec
 from serving_adapter.state import Application
@@ -73,7 +74,9 @@ class Serving:
         self.current = {}
         self.sent = {}
         self.sizes = []
-        self.core = ServingCore(self.clock, self, self, PredictionCache(cache_bytes), np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        self.models = Models(self.clock, self, self, PredictionCache(cache_bytes), rng)
+        self.core = ServingCore(self.models, self.clock, self, rng)
 
     def note(self, text):
         self.log.append((self.clock.now, text))
@@ -122,11 +125,11 @@ class Serving:
         return self.configure()
 
     def configure(self):
-        orphans = self.core.set_versions(self.specs, self.current)
+        orphans = self.models.set_versions(self.specs, self.current)
         return [identity.decode() for identity in orphans]
 
     def replica(self, name="m:1", number=0):
-        return self.core.add_replica(f"{name}/{number}".encode(), tuple(name.split(":")), number)
+        return self.models.add_replica(f"{name}/{number}".encode(), tuple(name.split(":")), number)
 
     # What happens
 
@@ -157,8 +160,8 @@ class Serving:
         """Let a replica answer what it is at: the inputs in capitals, or these outputs."""
         message_id, inputs = self.sent.pop(identity.encode())
         outputs = outputs or [text.upper() for text in inputs]
-        self.core.answered(identity.encode(), message_id, [output.encode() for output in outputs])
+        self.models.answered(identity.encode(), message_id, [output.encode() for output in outputs])
 
     def die(self, identity="m:1/0"):
         self.sent.pop(identity.encode(), None)
-        self.core.gone(identity.encode(), "died")
+        self.models.gone(identity.encode(), "died")

@@ -53,7 +53,7 @@ def test_identical_queries_are_asked_once_and_each_has_its_own_deadline(serving)
         (110, "a = A"),
         (111, "a = A"),
     ]
-    assert s.core.cache_use() == {("m", "1"): (1, 4)}
+    assert s.models.cache_use() == {("m", "1"): (1, 4)}
 
 
 def test_a_full_cache_of_nothing_still_joins(serving):
@@ -187,16 +187,16 @@ def test_answers_that_nobody_asked_for_change_nothing(serving):
     s = serving(replicas=2)
     s.at(0, s.ask, "a")
     for identity, message in ((b"m:1/0", 7), (b"m:1/1", 0), (b"stranger", 0)):
-        s.at(5, s.core.answered, identity, message, [b"wrong"])
+        s.at(5, s.models.answered, identity, message, [b"wrong"])
     s.at(10, s.answer)
-    s.at(11, s.core.answered, b"m:1/0", 0, [b"again"])
+    s.at(11, s.models.answered, b"m:1/0", 0, [b"again"])
     s.at(12, s.ask, "a")
     assert s.log == [(0, "m:1/0 takes a"), (10, "a = A"), (12, "a = A")]
 
 
 def test_message_ids_begin_anew_after_the_last(serving):
     s = serving(replicas=3)
-    s.core._next_message = 2**32 - 1
+    s.models._next_message = 2**32 - 1
     s.at(0, s.ask, "a b c")
     assert [s.sent[f"m:1/{number}".encode()][0] for number in range(3)] == [2**32 - 1, 0, 1]
     for replica in ("m:1/0", "m:1/1", "m:1/2"):

@@ -55,7 +55,7 @@ class Machine(Serving):
 
     def add(self, name):
         identity = f"{name}/{self.numbers}".encode()
-        if self.core.add_replica(identity, tuple(name.split(":")), self.numbers):
+        if self.models.add_replica(identity, tuple(name.split(":")), self.numbers):
             self.alive[identity] = name
         self.numbers += 1
 
@@ -95,7 +95,7 @@ class Machine(Serving):
             return
         message_id, inputs = self.sent.pop(identity)
         outputs = [f"{self.alive[identity]}:{content}".encode() for content in inputs]
-        self.core.answered(identity, message_id, outputs[short:])
+        self.models.answered(identity, message_id, outputs[short:])
 
     def forget(self, identity):
         self.alive.pop(identity, None)

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from serving_adapter.state import Application, ModelVersion, ReplicaRecord, Snapshot, State, open_state
+from serving_adapter.state import (
+    Application,
+    ModelVersion,
+    PipelineRecord,
+    ReplicaRecord,
+    Snapshot,
+    State,
+    open_state,
+)
 
 PATIENCE_S = 10.0
 
@@ -66,6 +74,13 @@ def model() -> ModelVersion:
         container_name="svm:1",
         model_data_path="/models/svm",
         batch_size=-1,
+    )
+
+
+@pytest.fixture
+def pipeline() -> PipelineRecord:
+    return PipelineRecord(
+        name="ocr", document='{"name": "ocr"}', plan="{}", versions={"read": "1", "turn": "b"}, deadline_micros=2**40
     )
 
 

@@ -107,7 +107,7 @@ def test_it_is_kept_with_a_write_ahead_log_and_marked_as_ours(file):
         for name in ("journal_mode", "user_version", "application_id")
     ]
     database.close()
-    assert pragmas == ["wal", 2, int.from_bytes(b"INFL")]
+    assert pragmas == ["wal", 3, int.from_bytes(b"INFL")]
 
 
 def test_a_second_process_is_refused_until_the_first_ends(file, holder):
@@ -172,9 +172,9 @@ def test_another_programs_database(file):
 def test_a_later_schema(file):
     put_one(file)
     database = sqlite3.connect(file)
-    database.execute("PRAGMA user_version = 3")
+    database.execute("PRAGMA user_version = 4")
     database.close()
-    with pytest.raises(InputError, match="has schema version 3, and this InferLine reads 2: update InferLine"):
+    with pytest.raises(InputError, match="has schema version 4, and this InferLine reads 3: update InferLine"):
         open_state(f"sqlite:///{file}")
 
 
@@ -195,6 +195,7 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date(file, within, applicat
             ("models", "batch_wait_micros"),
         ):
             database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("DROP TABLE pipelines")
         database.execute("PRAGMA user_version = 1")
         database.commit()
     for _ in range(2):

@@ -71,6 +71,19 @@ def test_what_clipper_does_not_know_is_kept_too(state_url, within, application, 
     within(state_url, scenario)
 
 
+def test_a_pipeline_is_kept_replaced_and_deleted(state_url, within, pipeline):
+    async def scenario(state):
+        await state.put_pipeline(pipeline)
+        assert (await state.snapshot()).pipelines == {"ocr": pipeline}
+        moved = replace(pipeline, plan='{"version": 1}', versions={"read": "2"})
+        await state.put_pipeline(moved)
+        assert (await state.snapshot()).pipelines == {"ocr": moved}
+        await state.delete_pipeline("ocr")
+        assert (await state.snapshot()).pipelines == {}
+
+    within(state_url, scenario)
+
+
 def test_versions_and_replicas_are_told_apart(state_url, within, model, replica):
     async def scenario(state):
         for version in ("1", "2"):
@@ -214,7 +227,9 @@ def test_many_at_once_lose_nothing(state_url, within, application, replica):
     within(state_url, scenario)
 
 
-def test_readers_are_told_at_first_and_of_every_kind_of_change(state_url, within, told, application, model, replica):
+def test_readers_are_told_at_first_and_of_every_kind_of_change(
+    state_url, within, told, application, model, replica, pipeline
+):
     async def scenario(state):
         changes = state.changes()
         await told(state, changes, lambda now: now == NOTHING)
@@ -236,6 +251,10 @@ def test_readers_are_told_at_first_and_of_every_kind_of_change(state_url, within
         await told(state, changes, lambda now: not now.models)
         await state.delete_application("digits")
         await told(state, changes, lambda now: not now.applications)
+        await state.put_pipeline(pipeline)
+        await told(state, changes, lambda now: now.pipelines)
+        await state.delete_pipeline("ocr")
+        await told(state, changes, lambda now: not now.pipelines)
 
     within(state_url, scenario)
 

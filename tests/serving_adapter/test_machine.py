@@ -7,7 +7,7 @@ import os
 import pytest
 
 from inferline.domain import Hardware
-from profiler.machine import (
+from serving_adapter.machine import (
     Accelerator,
     Machine,
     Placement,
