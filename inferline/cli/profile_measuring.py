@@ -9,7 +9,7 @@ from inferline.cli.profile_outcome import kept
 from inferline.cli.profile_preparation import Prepared
 from inferline.cli.profile_progress import Board
 from inferline.errors import InputError, OutsideError
-from profiler.machine import placements
+from serving_adapter.machine import placements
 from profiler.measuring import measure
 from profiler.replica import start_replica
 from profiler.results import Limits, Measurement, Target

@@ -16,7 +16,7 @@ from inferline.files.pipeline_file.pipeline import PipelineDraft, draft_pipeline
 from inferline.files.wording import listed, shown
 from profiler.environment import environment_of
 from profiler.inputs import Inputs, frames_of, own_inputs
-from profiler.machine import Machine, placements, reason_not_here, this_machine
+from serving_adapter.machine import Machine, placements, reason_not_here, this_machine
 from profiler.record import Record
 from profiler.replica import start_replica
 from profiler.results import Limits, Target
