@@ -83,9 +83,7 @@ def plan(pipeline) -> Plan:
 def experiment(pipeline, plan) -> Callable[..., Experiment]:
     """Return a function from arrivals in seconds to an experiment that lasts for so many seconds."""
     profiles = {
-        ("d", "cpu"): Profile(
-            model="d", hardware="cpu", batch_size=np.array([1]), latency_mean_s=np.array([0.1])
-        ),
+        ("d", "cpu"): Profile(model="d", hardware="cpu", batch_size=np.array([1]), latency_mean_s=np.array([0.1])),
         ("r", "gpu"): Profile(
             model="r", hardware="gpu", batch_size=np.array([1, 2]), latency_mean_s=np.array([0.05, 0.06])
         ),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from inferline.laboratory import draw_replays, replay
-from tests.inferline.laboratory.test_replay import steps
+from tests.inferline.laboratory.stepping import steps
 
 
 def drawn(experiment, seconds):
@@ -29,7 +30,7 @@ def test_every_policy_has_its_lines_in_both_panels(experiment):
 def test_a_long_trace_is_drawn_in_steps(experiment):
     traffic, _, late = drawn(experiment, 500).figure.axes
     assert "steps of 3 s" in traffic.get_title(loc="left")
-    assert late.patches[0].get_data().edges[-1] * 60 == 500  # shown in minutes
+    assert late.patches[0].get_data().edges[-1] * 60 == pytest.approx(500)  # shown in minutes
     assert len(late.patches[0].get_data().values) <= 240
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from inferline.laboratory import Change, Second, judge, replay
 from inferline.laboratory.verdict import oscillations
 from inferline.units import NANO
-from tests.inferline.laboratory.test_replay import steps
+from tests.inferline.laboratory.stepping import steps
 
 
 def changed(*rows):
