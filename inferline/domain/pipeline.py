@@ -13,7 +13,7 @@ __all__ = ["DEFAULT_MAX_REPLICAS", "MODEL_KINDS", "Edge", "Pipeline", "Stage", "
 
 DEFAULT_MAX_REPLICAS = 100
 
-MODEL_KINDS = ("callable", "pytorch", "onnx", "sklearn", "container", "http")
+MODEL_KINDS = ("callable", "pytorch", "onnx", "sklearn", "directory", "container", "http")
 """The ways to run a model; each model gives exactly one of them."""
 
 

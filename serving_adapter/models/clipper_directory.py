@@ -1,15 +1,17 @@
 """Model directories that Clipper's deployers write: a pickled function, and the model it is called with.
 
-=================  =====================================================  ====================
+=================  =====================================================  =========================
 written by         holds beside ``func.pkl``                              the function is
-=================  =====================================================  ====================
+=================  =====================================================  =========================
 ``python``         nothing                                                ``f(inputs)``
 ``pytorch``        ``pytorch_model.pkl``, ``pytorch_weights.pkl``         ``f(model, inputs)``
 ``onnx``           ``model.onnx``                                         ``f(model, inputs)``
-=================  =====================================================  ====================
+``pyspark``        ``metadata.json``, ``pyspark_model_data``              ``f(spark, model, inputs)``
+=================  =====================================================  =========================
 
-Modules in ``modules/`` are found. Inputs come as in Clipper's own containers, see `clipper_batch`; what the function
-returns, one value per input, is turned into texts by ``str``.
+Clipper's containers of R were programs of their own; a directory of R holds what `serving_adapter.models.r` says, in
+place of ``func.pkl``. Modules in ``modules/`` are found. Inputs come as in Clipper's own containers, see
+`clipper_batch`; what the function returns, one value per input, is turned into texts by ``str``.
 
 Loading a pickle runs whatever code is in it. It is unpickled here and nowhere else, in the process of the replica
 that serves it; load no directory that you would not run.
@@ -29,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferline.errors import Fault, InputError
-from serving_adapter.models import onnx
+from serving_adapter.models import onnx, pyspark, r
 from serving_adapter.models.entry import ModelEntry
 from serving_adapter.models.loading import Model
 
@@ -44,11 +46,16 @@ _ELSEWHERE = {
     "keras_model.h5": ("Keras", "keras"),
     "tfmodel": ("TensorFlow", "tensorflow"),
     "mxnet_model_metadata.json": ("MXNet", "mxnet"),
-    "pyspark_model_data": ("PySpark", "pyspark"),
 }
 """What gives the directories of the other deployers away, and the library that their containers load."""
 
-_EXTRAS = {"cloudpickle": "callable", "torch": "torch", "onnxruntime": "onnx", "sklearn": "sklearn"}
+_EXTRAS = {
+    "cloudpickle": "callable",
+    "torch": "torch",
+    "onnxruntime": "onnx",
+    "sklearn": "sklearn",
+    "pyspark": "pyspark",
+}
 
 _AGES = (
     "cloudpickle stores functions as bytecode, so the Python that loads them must be of the version that wrote them, "
@@ -154,7 +161,7 @@ def load(folder: Path, threads: int) -> Model:
     folder
         The directory.
     threads
-        Threads that PyTorch and ONNX Runtime may compute with.
+        Threads that PyTorch, ONNX Runtime, Spark and R may compute with.
 
     Raises
     ------
@@ -162,8 +169,12 @@ def load(folder: Path, threads: int) -> Model:
         When it is no such directory, or something in it cannot be loaded; its cause is an `ImportError` when a module
         is missing.
     ImportError
-        When it is of a kind that this container does not load: Keras, TensorFlow, MXNet, PySpark.
+        When it is of a kind that this container does not load: Keras, TensorFlow, MXNet.
+    OutsideError
+        When R or Spark does not start, or cannot read the model.
     """
+    if (folder / r.FUNCTION).is_file():
+        return r.load(folder, threads)
     if not (folder / _FUNCTION).is_file():
         made = "Clipper's deployers write such directories"
         raise InputError(
@@ -185,6 +196,8 @@ def load(folder: Path, threads: int) -> Model:
         return DirectoryModel(partial(function, _pytorch(folder, threads)))
     if (folder / _ONNX).is_file():
         return DirectoryModel(partial(function, _onnx(folder, threads)))
+    if (folder / pyspark.MODEL).exists():
+        return DirectoryModel(partial(function, *pyspark.load(folder, threads)))
     return DirectoryModel(function)
 
 

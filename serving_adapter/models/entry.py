@@ -13,6 +13,7 @@ from inferline.errors import Fault, InputError
 __all__ = ["ModelEntry"]
 
 _GENERAL = frozenset({"input_type", "sample", "device"})
+_CLIPPER = frozenset({"container", "directory"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,8 @@ class ModelEntry:
         What that kind names: ``module:function``, a file, an image, a URL.
     input_type
         ``bytes``, ``integers``, ``floats``, ``doubles`` or ``strings`` as the REST interface knows them; ``json``
-        (when the file says nothing) hands the model any JSON value, and travels as a string. Containers take
-        ``doubles`` then, as Clipper's own do.
+        (when the file says nothing) hands the model any JSON value, and travels as a string. Containers and model
+        directories take ``doubles`` then, as Clipper's own do.
     device
         ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
     sample
@@ -74,7 +75,7 @@ class ModelEntry:
     def input_type_of(raw: Mapping[str, Any]) -> str:
         """Return the input type of an entry as it stands in the file; ``json`` without one."""
         named: str | None = raw.get("input_type")
-        return named or ("doubles" if raw.get("container") is not None else "json")
+        return named or ("doubles" if any(raw.get(kind) is not None for kind in _CLIPPER) else "json")
 
     def fault(self, key: str, message: str) -> InputError:
         """Return the error that names this entry's key in the pipeline file."""

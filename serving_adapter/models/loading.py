@@ -17,6 +17,7 @@ _HOME = {
     "pytorch": "serving_adapter.models.pytorch",
     "onnx": "serving_adapter.models.onnx",
     "sklearn": "serving_adapter.models.sklearn",
+    "directory": "serving_adapter.models.directory",
     "http": "serving_adapter.models.http",
 }
 """Module of each kind; it has ``load(entry, threads) -> Model``. A container runs elsewhere and is not loaded."""

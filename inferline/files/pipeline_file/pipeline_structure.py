@@ -226,6 +226,7 @@ class ModelDocument(Document):
     )
     onnx: Text | None = Field(default=None, description="an ONNX file")
     sklearn: Text | None = Field(default=None, description="a file with a pickled scikit-learn estimator")
+    directory: Text | None = Field(default=None, description="a model directory as Clipper's deployers write it")
     container: Text | None = Field(default=None, description="the image of a Clipper model container")
     http: Url | None = Field(default=None, description="the URL of an Open Inference Protocol v2 model")
     device: Text = Field(default="auto", description="the device to run on: auto, cpu, cuda, cuda:1")

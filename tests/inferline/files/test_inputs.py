@@ -112,8 +112,8 @@ def test_everything_at_once(folder, edited, faults_of):
         "pipeline.yaml: stages.rank.hardware[0]: no hardware 'cpu1' (did you mean 'cpu-1'?)",
         "pipeline.yaml: stages.rank.replica: no such key (did you mean 'replicas'?)",
         "pipeline.yaml: workload.sample: '250%' is out of range; a share lies above 0 and is at most 100%",
-        "pipeline.yaml: models.tf-nmt: give exactly one of callable, pytorch, onnx, sklearn, container or http; "
-        "pytorch and onnx given",
+        "pipeline.yaml: models.tf-nmt: give exactly one of callable, pytorch, onnx, sklearn, directory, container or "
+        "http; pytorch and onnx given",
         "pipeline.yaml: sed: no such key (did you mean 'seed'?)",
         "pipeline.yaml: planner.service_time: 95 is not known; "
         "use mean, p50, p95, p99, hop_mean, hop_p50, hop_p95 or hop_p99",

@@ -160,7 +160,6 @@ def test_onnx_with_another_number_of_inputs():
         ("keras_model.h5", "Keras"),
         ("tfmodel", "TensorFlow"),
         ("mxnet_model_metadata.json", "MXNet"),
-        ("pyspark_model_data", "PySpark"),
     ],
 )
 def test_kinds_that_are_not_loaded(folder, name, library):

@@ -11,6 +11,7 @@ from serving_adapter.rpc.runtime_model import read_entry
 from serving_adapter.rpc.runtime_settings import RuntimeSettings, read_settings
 
 NEEDED = {"CLIPPER_MODEL_NAME": "m", "CLIPPER_MODEL_VERSION": "1", "CLIPPER_MODEL_PATH": "/model"}
+KINDS = "callable, pytorch, onnx, sklearn, directory, http"
 
 
 def faults(environment, **options):
@@ -109,14 +110,14 @@ def test_entry_keeps_its_options_and_folder():
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({}, "INFERLINE_MODEL: expects exactly one of callable, pytorch, onnx, sklearn, http; got none of them"),
+        ({}, f"INFERLINE_MODEL: expects exactly one of {KINDS}; got none of them"),
         (
             {"container": "image"},
-            "INFERLINE_MODEL: expects exactly one of callable, pytorch, onnx, sklearn, http; got container",
+            f"INFERLINE_MODEL: expects exactly one of {KINDS}; got container",
         ),
         (
             {"callable": "a:b", "onnx": "c"},
-            "INFERLINE_MODEL: expects exactly one of callable, pytorch, onnx, sklearn, http; got callable and onnx",
+            f"INFERLINE_MODEL: expects exactly one of {KINDS}; got callable and onnx",
         ),
         ({"callable": "a"}, "INFERLINE_MODEL: callable: expects module:function; got 'a'"),
         ({"pytorch": ":a"}, "INFERLINE_MODEL: pytorch: expects module:function; got ':a'"),
