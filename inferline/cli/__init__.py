@@ -21,7 +21,11 @@ VERBS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "simulate": ("inferline.cli.simulate", "Say what a configuration would do on a trace."),
         "profile": ("inferline.cli.profile", "Measure how long each model takes at each batch size."),
         "diff": ("inferline.cli.diff", "Say how to get from one plan to another, and what queries see meanwhile."),
+        "tune": ("inferline.cli.tune", "Scale a plan's replicas as traffic changes."),
         "serve": ("inferline.cli.serve", "Run the Clipper-compatible serving core."),
+        "deploy": ("inferline.cli.deploy", "Start a plan's replicas behind a serving core, or move to another plan."),
+        "status": ("inferline.cli.status", "Say how deployed pipelines are doing."),
+        "undeploy": ("inferline.cli.undeploy", "Stop a deployed pipeline."),
         "load": ("inferline.cli.load", "Send traffic and measure."),
         "schema": ("inferline.cli.schema", "Print the JSON Schema of pipeline.yaml."),
     }

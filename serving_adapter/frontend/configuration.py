@@ -62,9 +62,15 @@ def version_specs(snapshot: Snapshot, defaults: Defaults, most_queued: int) -> d
         if name in snapshot.applications:
             for model in models:
                 linking.setdefault(model, []).append(snapshot.applications[name])
-    stages = {stage_model(record.name, stage) for record in snapshot.pipelines.values() for stage in record.versions}
+    of_pipelines = tuple(f"{name}." for name in snapshot.pipelines)  # also of stages that a pipeline no longer has
     return {
-        key: _spec(model, linking.get(model.name, []), defaults, most_queued, is_stage=model.name in stages)
+        key: _spec(
+            model,
+            linking.get(model.name, []),
+            defaults,
+            most_queued,
+            is_stage=model.name.startswith(of_pipelines),
+        )
         for key, model in snapshot.models.items()
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from time import monotonic
+from time import monotonic, monotonic_ns
 from typing import Any
 
 import msgspec
@@ -18,8 +18,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
+from serving_adapter.core.versions import StageFigures
 from serving_adapter.core.world import ModelKey
 from serving_adapter.frontend.distributions import Meter, Reservoir
+from serving_adapter.frontend.envelopes import ENVELOPE_SPAN_NS, ENVELOPE_WINDOWS_NS, envelope
 
 __all__ = ["LATENCY_BOUNDS_S", "Metrics", "wants_prometheus"]
 
@@ -84,6 +86,10 @@ class Metrics:
         Returns the cache's counters by name: lookups, hits, joins, evictions, bytes.
     cache_use
         Returns hits and lookups of each model version.
+    figures
+        Returns what each model version has been through, its arrivals from an instant on.
+    start
+        Tells this process from others: counters and the clock begin anew in each.
     """
 
     def __init__(
@@ -91,10 +97,14 @@ class Metrics:
         gauges: Callable[[], Mapping[ModelKey, tuple[int, int, int]]] = dict,
         cache: Callable[[], Mapping[str, int]] = dict,
         cache_use: Callable[[], Mapping[ModelKey, tuple[int, int]]] = dict,
+        figures: Callable[[int], Mapping[ModelKey, StageFigures]] = lambda since_ns: {},  # noqa: ARG005
+        start: str = "",
     ) -> None:
         self.gauges = gauges
         self.cache = cache
         self.cache_use = cache_use
+        self.figures = figures
+        self._start = start
         self._applications: dict[str, _Application] = {}
         self._models: dict[ModelKey, _Model] = {}
         self._queueing_us = Reservoir()
@@ -200,6 +210,7 @@ class Metrics:
         yield defaults
         yield from self._model_families()
         yield from self._gauge_families()
+        yield from self._arrival_families()
         for name, value in self.cache().items():
             if name == "bytes":
                 yield GaugeMetricFamily("inferline_cache_bytes", "Bytes of outputs in the prediction cache.", value)
@@ -233,6 +244,27 @@ class Metrics:
             for family, value in zip((queue, replicas, idle), values, strict=True):
                 family.add_metric(key, value)
         yield from (queue, replicas, idle)
+
+    def _arrival_families(self) -> Iterator[Metric]:
+        """Yield what an autoscaler needs that looks at scrapes: bursts between two of them are in the envelope."""
+        labels, now_ns = ["model", "version"], monotonic_ns()
+        arrivals = CounterMetricFamily("inferline_stage_arrivals", "Queries that came.", labels=labels)
+        busy = CounterMetricFamily("inferline_stage_busy_seconds", "Of batches at replicas.", labels=labels)
+        inside = GaugeMetricFamily("inferline_stage_in_service", "Queries at replicas.", labels=labels)
+        most = GaugeMetricFamily(
+            "inferline_stage_envelope_queries",
+            "Most arrivals of the last 60 s in any window of that many seconds.",
+            labels=[*labels, "window"],
+        )
+        clock = GaugeMetricFamily("inferline_core_clock_seconds", "Monotonic clock of the process.", labels=["start"])
+        clock.add_metric([self._start], now_ns / 1e9)
+        for key, seen in self.figures(now_ns - ENVELOPE_SPAN_NS).items():
+            arrivals.add_metric(key, seen.arrivals)
+            busy.add_metric(key, seen.busy_ns / 1e9)
+            inside.add_metric(key, seen.in_service)
+            for window_ns, count in zip(ENVELOPE_WINDOWS_NS, envelope(seen.recent_ns, now_ns), strict=True):
+                most.add_metric([*key, f"{window_ns / 1e9:g}"], count)
+        yield from (clock, arrivals, busy, inside, most)
 
 
 def wants_prometheus(accept: str) -> bool:

@@ -63,8 +63,18 @@ def _add_pipeline(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
 
 def _set_plan(asked: Mapping[str, Any], snapshot: Snapshot) -> AdminReply:
     before = _record(asked, snapshot)
-    file, configuration = _read(json.loads(before.document), asked["plan"])
-    record = replace(before, plan=json.dumps(asked["plan"]), versions={**before.versions, **_versions(asked, file)})
+    document = asked.get("pipeline", json.loads(before.document))
+    file, configuration = _read(document, asked["plan"])
+    if file.pipeline.name != before.name:
+        raise RefusedError(f"the pipeline is called '{file.pipeline.name}', not '{before.name}'")
+    _check_names(file)
+    versions = {**before.versions, **_versions(asked, file)}
+    record = replace(
+        before,
+        document=json.dumps(document),
+        plan=json.dumps(asked["plan"]),
+        versions={stage.name: versions.get(stage.name, _FIRST_VERSION) for stage in file.pipeline.stages},
+    )
     return text_reply(
         f"Successfully moved pipeline with name '{before.name}' to the plan", *_writes(record, file, configuration)
     )
@@ -192,7 +202,10 @@ PIPELINE_PATHS: Mapping[str, tuple[Fields, Callable[[Mapping[str, Any], Snapshot
             Fields(pipeline="Object", plan="Object").may(versions="Object", deadline_micros="Int64"),
             _add_pipeline,
         ),
-        "/admin/set_plan": (Fields(name="String", plan="Object").may(versions="Object"), _set_plan),
+        "/admin/set_plan": (
+            Fields(name="String", plan="Object").may(versions="Object", pipeline="Object"),
+            _set_plan,
+        ),
         "/admin/set_batch_size": (Fields(name="String", stage="String", max_batch="Int32"), _set_batch_size),
         "/admin/delete_pipeline": (_NAME, _delete_pipeline),
         "/admin/get_pipeline": (_NAME, _get_pipeline),

@@ -19,6 +19,7 @@ from serving_adapter.core.endpoints import DEFAULT_POLICY, Endpoint
 from serving_adapter.core.models import Models
 from serving_adapter.core.pipelines import PipelineCore, ServedPipeline
 from serving_adapter.core.serving import ServingCore
+from serving_adapter.core.versions import StageFigures
 from serving_adapter.core.world import Timer
 from serving_adapter.frontend.admin import answer
 from serving_adapter.frontend.admin_app import AdminApp
@@ -103,8 +104,8 @@ class Server:
         self.endpoints: dict[str, Endpoint] = {}
         self.draining = False
         self.query_port = self.admin_port = self.rpc_port = 0
-        self._metrics = Metrics(self._gauges, self._cache_counters, self._cache_use)
         self._start = uuid4().hex
+        self._metrics = Metrics(self._gauges, self._cache_counters, self._cache_use, self._figures, self._start)
         self._applied = False
         self._lock = asyncio.Lock()
         self._listeners: list[Listener] = []
@@ -279,6 +280,9 @@ class Server:
 
     def _cache_use(self) -> Mapping[tuple[str, str], tuple[int, int]]:
         return self._models.cache_use()
+
+    def _figures(self, since_ns: int) -> Mapping[tuple[str, str], StageFigures]:
+        return self._models.figures(since_ns)
 
     def _cache_counters(self) -> Mapping[str, int]:
         cache = self._models.cache
