@@ -1,5 +1,7 @@
 # One command from a fresh clone: `make plan` plans an example, `make profile-example` measures one on this machine and
-# plans from that, `make test` runs every test.
+# plans from that, `make test` runs every test but those that need more than a few packages of Debian:
+# `make test-containers` (a real Podman and Docker, gVisor), `make test-kubernetes` (a real API server, built from source the
+# first time), `make test-languages` (R, Spark); `make test-all` runs all of them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +11,15 @@ TEXT := examples/text-search
 EXAMPLE_NEEDS := $(foreach example,$(OCR) $(TEXT),$(example)/requirements.txt $(example)/models.txt)
 MEASURED := build/document-ocr
 
-.PHONY: plan profile-example test setup debian lint format benchmark clean
+TARGETS := tests/serving_adapter/replicas
+
+# What tests start besides Python, by the target that needs it: command:package where their names differ.
+DEBIAN_TEST := redis-server openssl prometheus
+DEBIAN_CONTAINERS := podman runsc
+DEBIAN_KUBERNETES := openssl make dpkg-source:dpkg-dev
+DEBIAN_LANGUAGES := Rscript:r-base-core java:default-jre-headless
+
+.PHONY: plan profile-example test test-all test-containers test-kubernetes test-languages setup lint format benchmark clean
 
 plan: $(VENV)/ready-run
 	$(BIN)/inferline plan $(EXAMPLE)
@@ -24,8 +34,25 @@ profile-example: $(VENV)/ready-ocr
 	$(BIN)/inferline profile $(MEASURED)/pipeline.yaml --budget 5s
 	$(BIN)/inferline plan $(MEASURED)/pipeline.yaml
 
-test: $(VENV)/ready-dev debian lint
-	$(BIN)/pytest -n 2 --dist worksteal
+test: $(VENV)/ready-dev lint
+	@$(call install,$(DEBIAN_TEST))
+	$(BIN)/pytest -n 2 --dist worksteal -m "not containers and not kubernetes and not languages"
+
+test-all: test test-containers test-kubernetes test-languages
+
+test-containers: $(VENV)/ready-dev
+	@$(call install,$(DEBIAN_CONTAINERS))
+	$(BIN)/pytest -m containers $(TARGETS)/docker
+
+test-kubernetes: $(VENV)/ready-dev
+	@$(call install,$(DEBIAN_KUBERNETES))
+	$(TARGETS)/kubernetes/build_apiserver.sh
+	$(BIN)/pytest -m kubernetes $(TARGETS)/kubernetes
+
+test-languages: $(VENV)/ready-dev
+	@$(call install,$(DEBIAN_LANGUAGES))
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pyspark]'
+	$(BIN)/pytest -m languages tests/serving_adapter
 
 setup: $(VENV)/ready-dev
 
@@ -43,14 +70,16 @@ benchmark: $(VENV)/ready-dev
 	$(BIN)/python -m benchmarks.simulator
 	$(BIN)/python -m benchmarks.planner
 
-# What tests start besides Python. Without root, tests that need what is missing are skipped and say so.
-debian:
-	@missing=; for each in redis-server openssl; do command -v $$each >/dev/null || missing="$$missing $$each"; done; \
-	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
-	elif [ -n "$$missing" ]; then \
-		echo "not installed, so their tests are skipped:$$missing (apt-get install$$missing)"; \
-	fi
+# Without root, tests that need what is missing are skipped and say so. Services that packages would start are kept off.
+define install
+missing=; for each in $(1); do command -v $${each%:*} >/dev/null || missing="$$missing $${each#*:}"; done; \
+if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+elif [ -n "$$missing" ]; then \
+	echo "not installed, so their tests are skipped:$$missing (apt-get install$$missing)"; \
+fi
+endef
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -69,19 +69,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: Mapping[str, str | None], environment: Mapping[str, str]) -> int:
     settings = container = None
+    told = Event()
     try:
-        _on_signals(_give_up)
+        _on_signals(_give_up(told))
         settings = read_settings(environment, options)
         _remove(settings.ready_file)  # of a process that was here before
         container = _prepare(settings)
         _on_signals(_finish(container.stop))
+        if told.is_set():
+            raise _Stopped
         _show_ready(settings.ready_file)
         container.serve()
     except _Stopped:
         pass
     # Whatever a model raises, which may be what would end the process too.
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        return _say_failed(error, loading=container is None)
+        if not told.is_set():
+            return _say_failed(error, loading=container is None)
     finally:
         if settings is not None:
             _remove(settings.ready_file)
@@ -94,8 +98,18 @@ def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
         signal.signal(number, handler)
 
 
-def _give_up(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-    raise _Stopped
+def _give_up(told: Event) -> Callable[[int, FrameType | None], object]:
+    """Return what ends loading at once.
+
+    Where Python swallows what a handler raises (in a callback), or an import turns it into an error of its own, the
+    event still says that somebody has asked.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+        told.set()
+        raise _Stopped
+
+    return handle
 
 
 def _finish(stop: Event) -> Callable[[int, FrameType | None], None]:

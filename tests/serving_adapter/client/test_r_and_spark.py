@@ -27,6 +27,7 @@ def quick_java():
         yield
 
 
+@pytest.mark.languages
 @needs_r
 def test_r(cluster, tmp_path):
     train = "saveRDS(lm(y ~ x, data.frame(x = c(0, 1, 2, 3), y = c(1, 3, 5, 7))), commandArgs(TRUE)[1])"
@@ -83,6 +84,7 @@ with ClipperConnection(LocalTarget(Path(home)), folder=models) as connection:
 """
 
 
+@pytest.mark.languages
 @needs_spark
 def test_spark(cluster, tmp_path):
     connection = cluster.connection

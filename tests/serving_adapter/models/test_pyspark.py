@@ -41,6 +41,7 @@ def test_without_pyspark(tmp_path, monkeypatch):
     assert isinstance(caught.value.__cause__, ImportError)
 
 
+@pytest.mark.languages
 @needs_pyspark
 def test_class_that_is_not_there(tmp_path):
     write(tmp_path, "pyspark.ml.pipeline.NoModel")
@@ -48,6 +49,7 @@ def test_class_that_is_not_there(tmp_path):
         pyspark.load(tmp_path, 1)
 
 
+@pytest.mark.languages
 @needs_pyspark
 def test_without_java(tmp_path, monkeypatch):
     monkeypatch.delenv("JAVA_HOME", raising=False)

@@ -59,6 +59,7 @@ def echo(tmp_path_factory):
     model.close()
 
 
+@pytest.mark.languages
 @needs_r
 def test_linear_model(start):
     trained = "lm(y ~ x, data.frame(x = c(0, 1, 2, 3), y = c(1, 3, 5, 7)))"
@@ -67,6 +68,7 @@ def test_linear_model(start):
     assert [float(each) for each in model.predict([np.array([-1.0])])] == pytest.approx([-1.0])
 
 
+@pytest.mark.languages
 @needs_r
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=5), min_size=1, max_size=5))
@@ -75,6 +77,7 @@ def test_doubles_arrive_as_they_are(echo, batch):
     assert [msgspec.json.decode(each) for each in outputs] == batch
 
 
+@pytest.mark.languages
 @needs_r
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"])), min_size=1, max_size=5))
@@ -82,6 +85,7 @@ def test_strings_arrive_as_they_are(echo, batch):
     assert [msgspec.json.decode(each) for each in echo.predict(batch)] == [[each] for each in batch]
 
 
+@pytest.mark.languages
 @needs_r
 @pytest.mark.parametrize(
     ("inputs", "outputs"),
@@ -96,6 +100,7 @@ def test_other_types(echo, inputs, outputs):
     assert echo.predict(inputs) == outputs
 
 
+@pytest.mark.languages
 @needs_r
 @pytest.mark.parametrize(
     ("returned", "outputs"),
@@ -116,12 +121,14 @@ def test_outputs(evaluating, returned, outputs):
     assert evaluating.predict([returned, ""]) == outputs
 
 
+@pytest.mark.languages
 @needs_r
 def test_what_r_prints_is_no_output(start):
     model = start("print('loading')\nfunction(model, inputs) { print(inputs); cat('x'); message('y'); inputs[[1]] }")
     assert model.predict([np.array([2.0])]) == ["2"]
 
 
+@pytest.mark.languages
 @needs_r
 @pytest.mark.parametrize(
     ("returned", "message"),
@@ -137,6 +144,7 @@ def test_functions_that_fail(evaluating, returned, message):
         evaluating.predict([returned])
 
 
+@pytest.mark.languages
 @needs_r
 def test_function_that_ends_r(start):
     model = start("function(model, inputs) quit(status = 7)")
@@ -144,6 +152,7 @@ def test_function_that_ends_r(start):
         model.predict(["x"])
 
 
+@pytest.mark.languages
 @needs_r
 def test_process_that_is_killed(start):
     model = start("function(model, inputs) inputs")
@@ -154,6 +163,7 @@ def test_process_that_is_killed(start):
             model.predict([np.array([1.0])])
 
 
+@pytest.mark.languages
 @needs_r
 @pytest.mark.parametrize(
     ("function", "message"),
@@ -168,6 +178,7 @@ def test_what_does_not_load(start, function, message):
         start(function)
 
 
+@pytest.mark.languages
 @needs_r
 def test_model_that_is_none(start, tmp_path):
     (tmp_path / "model.rds").write_bytes(b"garbage")
@@ -182,6 +193,7 @@ def test_without_r(tmp_path, monkeypatch):
         clipper_directory.load(tmp_path, 1)
 
 
+@pytest.mark.languages
 @needs_r
 def test_thirds_are_the_same_number(echo):
     assert msgspec.json.decode(echo.predict([np.array([1 / 3, math.pi])])[0]) == [1 / 3, math.pi]
