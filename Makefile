@@ -15,7 +15,8 @@ TARGETS := tests/serving_adapter/replicas
 
 # What tests start besides Python, by the target that needs it: command:package where their names differ.
 DEBIAN_TEST := redis-server openssl prometheus
-DEBIAN_CONTAINERS := podman runsc
+DEBIAN_CONTAINERS := podman runc runsc iptables dockerd:docker.io \
+	/usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns
 DEBIAN_KUBERNETES := openssl make dpkg-source:dpkg-dev
 DEBIAN_LANGUAGES := Rscript:r-base-core java:default-jre-headless
 
@@ -42,7 +43,7 @@ test-all: test test-containers test-kubernetes test-languages
 
 test-containers: $(VENV)/ready-dev
 	@$(call install,$(DEBIAN_CONTAINERS))
-	$(BIN)/pytest -m containers $(TARGETS)/docker
+	$(BIN)/pytest -n 2 --dist worksteal -m containers $(TARGETS)/docker
 
 test-kubernetes: $(VENV)/ready-dev
 	@$(call install,$(DEBIAN_KUBERNETES))

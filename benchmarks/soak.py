@@ -2,10 +2,10 @@
 
 A server and its model containers run as processes of their own. First Poisson traffic at rising rates measures what
 this machine can carry, generator included: a closed loop would leave out what it takes to send in time, and so find a
-capacity that nobody could ask for. Then traffic of 80 % of that goes on for the whole time, while every few seconds one container
-is killed (SIGKILL, in the middle of a batch as a rule) and another one started. Every input is a number, every
-container answers with that number, and every reply is compared with its own query. There is no cache, so every
-query goes through a container.
+capacity that nobody could ask for. Then traffic of 80 % of that goes on for the whole time, while every few seconds
+one container is killed (SIGKILL, in the middle of a batch as a rule) and another one started. Every input is a
+number, every container answers with that number, and every reply is compared with its own query. There is no cache,
+so every query goes through a container.
 
 Wanted: no query without a reply, no reply to another query, and no more memory at the end than after the warm-up.
 Latencies count from the intended instant. When the generator could not keep up, because the machine had other work,

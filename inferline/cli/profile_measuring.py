@@ -9,10 +9,10 @@ from inferline.cli.profile_outcome import kept
 from inferline.cli.profile_preparation import Prepared
 from inferline.cli.profile_progress import Board
 from inferline.errors import InputError, OutsideError
-from serving_adapter.machine import placements
 from profiler.measuring import measure
 from profiler.replica import start_replica
 from profiler.results import Limits, Measurement, Target
+from serving_adapter.machine import placements
 
 __all__ = ["Came", "measure_all"]
 

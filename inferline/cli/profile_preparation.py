@@ -16,12 +16,12 @@ from inferline.files.pipeline_file.pipeline import PipelineDraft, draft_pipeline
 from inferline.files.wording import listed, shown
 from profiler.environment import environment_of
 from profiler.inputs import Inputs, frames_of, own_inputs
-from serving_adapter.machine import Machine, placements, reason_not_here, this_machine
 from profiler.record import Record
 from profiler.replica import start_replica
 from profiler.results import Limits, Target
 from profiler.targets import at_hand, choose_stages, choose_targets, model_entries
 from profiler.walk import EdgeEstimate, Route, Walked, conditions_of, route, walk
+from serving_adapter.machine import Machine, placements, reason_not_here, this_machine
 from serving_adapter.models import ModelEntry
 
 __all__ = ["Asked", "Prepared", "prepare"]

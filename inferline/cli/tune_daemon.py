@@ -17,7 +17,16 @@ from inferline.cli.outputs import Seconds
 from inferline.cli.server_options import ADMIN_PORT, ADMIN_TOKEN, QUERY_PORT, ServerAddress
 from inferline.cli.targets import TARGETS, open_target, target_options
 from inferline.cli.tune_board import watching
-from inferline.cli.tune_parts import Asked, arrivals_of, lease_of, replicas_of, rules_of, situation_of, warm
+from inferline.cli.tune_parts import (
+    Asked,
+    arrivals_of,
+    check_arrivals,
+    lease_of,
+    replicas_of,
+    rules_of,
+    situation_of,
+    warm,
+)
 from inferline.errors import Fault, InputError
 from inferline.units import NANO
 from serving_adapter.deployment import read_files
@@ -85,6 +94,13 @@ _log = logging.getLogger(__name__)
     help="Nothing goes down for so long after the start, a gap in the metrics or a jump of the clock.",
 )
 @click.option(
+    "--calm",
+    "calm_s",
+    type=Seconds(),
+    metavar="15s",
+    help="A stage goes down to the most that was wanted in so long.  [default: 3 activation delays, from 15 s]",
+)
+@click.option(
     "--respect",
     "respect_s",
     type=Seconds(),
@@ -103,8 +119,8 @@ _log = logging.getLogger(__name__)
 @click.option(
     "--lease",
     metavar="URL",
-    help="Who of several daemons leads: file:///PATH, redis://HOST:PORT or none.  "
-    "[default: a file of this user on this machine]",
+    help="Who of several daemons leads: file:///PATH, redis://HOST:PORT, kubernetes or none.  "
+    "[default: a Lease object in Kubernetes, else a file of this user on this machine]",
 )
 @click.option("--health-port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1; 0 takes a free one.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
@@ -125,7 +141,9 @@ def command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
     asked = Asked(**{**options, "options": _numbers(options["options"])})
     if not asked.tick_s:
         raise InputError(Fault("--tick", "", "is 0; give it some time"))
+    check_arrivals(asked)
     files = read_files(asked.pipeline, asked.plan)
+    lease = lease_of(asked, files.pipeline.name)
     situation = situation_of(asked)
     spec = POLICIES[asked.policy]
     warm(situation, spec.policy)
@@ -140,6 +158,7 @@ def command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
         logging.basicConfig(
             stream=sys.stderr, level=logging.INFO, format="time=%(asctime)s level=%(levelname)s %(message)s"
         )
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
         daemon = Daemon(
             Parts(
                 situation=situation,
@@ -148,7 +167,7 @@ def command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
                 arrivals=arrivals,
                 replicas=replicas,
                 health=health,
-                lease=lease_of(asked, files.pipeline.name),
+                lease=lease,
                 limit_s=max(10.0, 5 * rules.tick_ns / NANO),
                 watch=board,
             )

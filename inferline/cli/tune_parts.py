@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from inferline.cli.server_options import Server, address, reached
+from inferline.cli.targets import kubernetes_options
 from inferline.domain import draw_routes
 from inferline.errors import Fault, InputError, OutsideError
 from inferline.files import load, read_configuration, read_plan
@@ -24,7 +25,7 @@ from planner.transitions.timetable import activation_delay
 from serving_adapter.arrivals import CoreArrivals, PrometheusArrivals
 from serving_adapter.client.admin import AdminClient
 from serving_adapter.deployment import Files, wanted_of
-from serving_adapter.leases import FileLease, RedisLease
+from serving_adapter.leases import FileLease, KubernetesLease, RedisLease
 from serving_adapter.replicas import CoreAddress, Target
 from serving_adapter.replicas.local.folders import file_name, home
 from tuner.control import Rules
@@ -32,9 +33,10 @@ from tuner.policies import POLICIES
 from tuner.protocols import Lease
 from tuner.situation import Observation, Policy, Situation, StageObservation
 
-__all__ = ["Asked", "arrivals_of", "lease_of", "replicas_of", "rules_of", "situation_of", "warm"]
+__all__ = ["Asked", "arrivals_of", "check_arrivals", "lease_of", "replicas_of", "rules_of", "situation_of", "warm"]
 
 _LEAST_TIME_OUT_NS = 30 * NANO
+_LEAST_CALM_NS = 15 * NANO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Asked:
     activation_s: float | None
     confirm_s: float | None
     settle_s: float
+    calm_s: float | None
     respect_s: float
     floor: str
     lease: str | None
@@ -113,9 +116,14 @@ def rules_of(asked: Asked, situation: Situation, period_ns: int) -> Rules:
         name: max(_LEAST_TIME_OUT_NS, 3 * delay_ns) if asked.confirm_s is None else round(asked.confirm_s * NANO)
         for name, delay_ns in situation.activation_ns.items()
     }
+    calm_ns = {
+        name: max(_LEAST_CALM_NS, 3 * delay_ns) if asked.calm_s is None else round(asked.calm_s * NANO)
+        for name, delay_ns in situation.activation_ns.items()
+    }
     return Rules(
         floor=floor,
         time_out_ns=time_out_ns,
+        calm_ns=calm_ns,
         tick_ns=round(asked.tick_s * NANO),
         period_ns=period_ns,
         settle_ns=round(asked.settle_s * NANO),
@@ -197,26 +205,39 @@ def arrivals_of(asked: Asked, files: Files, core: CoreAddress) -> SeenArrivals:
     Raises
     ------
     InputError
-        When the URL is none, or a client is not installed.
+        When a client is not installed.
     OutsideError
         When the core's name means nothing here.
     """
     name = files.pipeline.name
+    if asked.arrivals is not None and asked.arrivals.startswith("prometheus://"):
+        url = f"http://{asked.arrivals.removeprefix('prometheus://')}"
+        return SeenArrivals(PrometheusArrivals(url, name, files.stages), files.stages)
     if asked.arrivals is None:
         url = reached(core, option="--arrivals").admin_url
-        return SeenArrivals(CoreArrivals(_client(asked, url), name), files.stages)
+    else:
+        url = f"http://{asked.arrivals.removeprefix('core://')}"
+    return SeenArrivals(CoreArrivals(_client(asked, url), name), files.stages)
+
+
+def check_arrivals(asked: Asked) -> None:
+    """Check the URL of arrivals.
+
+    Raises
+    ------
+    InputError
+        When it is none.
+    """
+    if asked.arrivals is None:
+        return
     try:
         parts = urlsplit(asked.arrivals)
-        there = bool(parts.hostname) and parts.port is not None and not parts.path.strip("/")
+        fine = bool(parts.hostname) and parts.port is not None and not parts.path.strip("/")
     except ValueError:
-        there = False
-    if not there or parts.scheme not in {"core", "prometheus"}:
+        fine = False
+    if not fine or parts.scheme not in {"core", "prometheus"}:
         message = f"{asked.arrivals!r} is none; write core://HOST:ADMIN_PORT or prometheus://HOST:PORT"
         raise InputError(Fault("--arrivals", "", message))
-    url = f"http://{parts.netloc}"
-    if parts.scheme == "prometheus":
-        return SeenArrivals(PrometheusArrivals(url, name, files.stages), files.stages)
-    return SeenArrivals(CoreArrivals(_client(asked, url), name), files.stages)
 
 
 def _client(asked: Asked, url: str) -> AdminClient:
@@ -233,10 +254,25 @@ def lease_of(asked: Asked, name: str) -> Lease | None:
     """
     if asked.lease == "none" or asked.dry_run:
         return None
+    if asked.lease == "kubernetes" or (asked.lease is None and asked.target == "kubernetes"):
+        return _kubernetes_lease(asked, name)
     if asked.lease is None:
         return FileLease(home(os.environ) / f"{file_name(name)}.tuner")
     if asked.lease.startswith("file:///"):
         return FileLease(Path(asked.lease.removeprefix("file://")))
     if asked.lease.startswith(("redis://", "rediss://")):
         return RedisLease(asked.lease, name, ttl_s=max(5.0, 5 * asked.tick_s))
-    raise InputError(Fault("--lease", "", f"{asked.lease!r} is none; write file:///PATH, redis://HOST:PORT or none"))
+    raise InputError(
+        Fault("--lease", "", f"{asked.lease!r} is none; write file:///PATH, redis://HOST:PORT, kubernetes or none")
+    )
+
+
+def _kubernetes_lease(asked: Asked, name: str) -> Lease:
+    from serving_adapter.replicas.kubernetes.connection import Connection  # noqa: PLC0415 - only when chosen
+    from serving_adapter.replicas.kubernetes.names import core_name  # noqa: PLC0415
+
+    if asked.target != "kubernetes":
+        raise InputError(Fault("--lease", "", f"kubernetes is for --target kubernetes, not for {asked.target}"))
+    namespace = kubernetes_options(asked).namespace
+    duration_s = max(15, round(5 * asked.tick_s))
+    return KubernetesLease(Connection(context=asked.context), namespace, f"{core_name(name)}-tuner", duration_s)

@@ -71,6 +71,18 @@ class ModelEntry:
             options={key: value for key, value in raw.items() if key not in _GENERAL and key != kind},
         )
 
+    def document(self, *, own_accelerators: bool) -> dict[str, Any]:
+        """Return the entry as it stands in a pipeline file, for a replica elsewhere.
+
+        Parameters
+        ----------
+        own_accelerators
+            Whether the replica sees accelerators of its own and no others: it then counts them from 0.
+        """
+        device = "cuda" if own_accelerators and self.device.startswith("cuda:") else self.device
+        typed = {} if self.input_type == "json" else {"input_type": self.input_type}
+        return {self.kind: self.target, "device": device, **typed, **self.options}
+
     @staticmethod
     def input_type_of(raw: Mapping[str, Any]) -> str:
         """Return the input type of an entry as it stands in the file; ``json`` without one."""

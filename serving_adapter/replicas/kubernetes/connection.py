@@ -115,6 +115,10 @@ class Connection:
         said = answer(self.server, request, status, body)
         return frozenset(each.get("version", "") for each in said.get("versions") or ())
 
+    def send(self, method: str, request: Request, body: Document | None = None) -> tuple[int, bytes]:
+        """Make a request as it is; return the status and what was answered, whatever that is."""
+        return self._send(method, request, request.path, {}, body)
+
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()

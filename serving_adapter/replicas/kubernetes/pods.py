@@ -6,9 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 
-from inferline.domain import Hardware
 from inferline.errors import InputError
-from serving_adapter.models import ModelEntry
 from serving_adapter.replicas.kubernetes.documents import Document, core_labels, key_annotations, replica_labels
 from serving_adapter.replicas.kubernetes.options import KubernetesOptions
 from serving_adapter.replicas.kubernetes.placing import accelerators_of, place, resources
@@ -125,7 +123,7 @@ def _model(wanted: ReplicaSet, core: CoreAddress, options: KubernetesOptions) ->
             **_probes(_CLIPPER_READY_FILE, options, _exists(_CLIPPER_READY_FILE)),
         }
     ours = {
-        "INFERLINE_MODEL": json.dumps(_entry(entry, wanted.hardware)),
+        "INFERLINE_MODEL": json.dumps(entry.document(own_accelerators=accelerators_of(wanted.hardware) > 0)),
         "INFERLINE_FOLDER": options.folder,
         "INFERLINE_THREADS": str(max(1, math.floor(wanted.hardware.cpus))),
         "INFERLINE_READY_FILE": _READY_FILE,
@@ -140,14 +138,6 @@ def _model(wanted: ReplicaSet, core: CoreAddress, options: KubernetesOptions) ->
         "ports": [_port("metrics", _METRICS_PORT)],
         **_probes(_READY_FILE, options, _get("/metrics", _METRICS_PORT)),
     }
-
-
-def _entry(entry: ModelEntry, hardware: Hardware) -> Document:
-    """Return the entry as it is under ``models:`` of the pipeline file."""
-    # A Pod sees its own accelerators only, counted from 0.
-    device = "cuda" if accelerators_of(hardware) and entry.device.startswith("cuda:") else entry.device
-    typed = {} if entry.input_type == "json" else {"input_type": entry.input_type}
-    return {entry.kind: entry.target, "device": device, **typed, **entry.options}
 
 
 def _probes(ready_file: str, options: KubernetesOptions, alive: Document) -> Document:

@@ -16,6 +16,7 @@ _TUNER = (
     ("", "services", ("list",)),
     ("apps", "deployments", ("list", "patch")),
     ("policy", "poddisruptionbudgets", ("patch",)),
+    ("coordination.k8s.io", "leases", ("create", "get", "update")),
 )
 _DEPLOYER = (
     ("", "pods", ("list",)),

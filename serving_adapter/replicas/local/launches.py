@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from serving_adapter.machine import Placement, variables
 from serving_adapter.models import ModelEntry
@@ -104,7 +103,8 @@ def replica_launch(
     entry = wanted.entry
     inherited = {key: text for key, text in environment.items() if not key.startswith(("CLIPPER_", "INFERLINE_"))}
     foreign = entry.kind == "container"
-    own = _clipper(entry) if foreign else {"INFERLINE_MODEL": json.dumps(_document(entry, placement))}
+    model = json.dumps(entry.document(own_accelerators=bool(placement.accelerators)))
+    own = _clipper(entry) if foreign else {"INFERLINE_MODEL": model}
     return Launch(
         command=command_of(entry),
         environment={
@@ -153,14 +153,6 @@ def reachable(host: str) -> str:
     ('127.0.0.1', '10.0.0.5')
     """
     return "127.0.0.1" if host in {"", "0.0.0.0", "::"} else host
-
-
-def _document(entry: ModelEntry, placement: Placement) -> Mapping[str, Any]:
-    """Return an entry as it stands in a pipeline file."""
-    # Only the replica's own accelerators are visible to it, counted from 0.
-    device = "cuda" if placement.accelerators and entry.device.startswith("cuda:") else entry.device
-    typed = {} if entry.input_type == "json" else {"input_type": entry.input_type}
-    return {entry.kind: entry.target, "device": device, **typed, **entry.options}
 
 
 def _clipper(entry: ModelEntry) -> Mapping[str, str]:

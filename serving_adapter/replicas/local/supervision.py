@@ -20,8 +20,8 @@ from serving_adapter.replicas.local.launches import Launch, core_launch, reachab
 from serving_adapter.replicas.local.logs import trim
 from serving_adapter.replicas.local.messages import Reply, Request
 from serving_adapter.replicas.local.placing import place, reason_refused, remark
-from serving_adapter.replicas.local.ports import choose_ports
 from serving_adapter.replicas.local.wanted import Asked, Wanted, read_wanted, write_wanted
+from serving_adapter.replicas.ports import choose_ports
 from serving_adapter.replicas.protocol import CoreAddress, CoreOptions, ReplicaSet, SetKey
 
 __all__ = ["Supervision"]

@@ -31,6 +31,7 @@ def test_nothing_is_asked_for_that_is_not_needed():
         ("inferline-tuner", "services"): {"list"},
         ("inferline-tuner", "deployments"): {"list", "patch"},
         ("inferline-tuner", "poddisruptionbudgets"): {"patch"},
+        ("inferline-tuner", "leases"): {"create", "get", "update"},
         ("inferline-deployer", "pods"): {"list"},
         ("inferline-deployer", "services"): change,
         ("inferline-deployer", "deployments"): change,
