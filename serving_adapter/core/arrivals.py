@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 
 __all__ = ["MOST_KEPT", "ArrivalLog"]
@@ -57,3 +58,7 @@ class ArrivalLog:
         """Return the arrivals from a number on, and the number of the first of them: a later one if some are lost."""
         start = max(number, self.first)
         return start, self._instants_ns[start - self.first :].tolist()
+
+    def after(self, instant_ns: int) -> Sequence[int]:
+        """Return the arrivals that are kept from an instant on."""
+        return self._instants_ns[bisect_left(self._instants_ns, instant_ns) :]

@@ -15,7 +15,7 @@ import numpy as np
 from serving_adapter.core.cache import Absent, PredictionCache, prediction_key
 from serving_adapter.core.queries import Pending
 from serving_adapter.core.scheduling import ATTEMPTS, Dispatch
-from serving_adapter.core.versions import Version, VersionSpec
+from serving_adapter.core.versions import StageFigures, Version, VersionSpec
 from serving_adapter.core.world import ModelKey, Observer, Timers, Transport
 
 __all__ = ["Asker", "Models"]
@@ -305,6 +305,7 @@ class Models:
             return {}
         first, arrivals_ns = at.arrivals.since(since)
         return {
+            "version": key[1],
             "first": first,
             "arrivals_ns": arrivals_ns,
             "queued": at.schedule.queued,
@@ -316,6 +317,18 @@ class Models:
     def gauges(self) -> Mapping[ModelKey, tuple[int, int, int]]:
         """Return queue length, replicas and idle replicas of each version."""
         return {key: (at.schedule.queued, len(at.identities), at.schedule.idle) for key, at in self._versions.items()}
+
+    def figures(self, since_ns: int) -> Mapping[ModelKey, StageFigures]:
+        """Return what scrapers are told of each version, its arrivals from an instant on."""
+        return {
+            key: StageFigures(
+                arrivals=at.arrivals.count,
+                in_service=at.schedule.in_service,
+                busy_ns=at.busy_ns,
+                recent_ns=at.arrivals.after(since_ns),
+            )
+            for key, at in self._versions.items()
+        }
 
     def cache_use(self) -> Mapping[ModelKey, tuple[int, int]]:
         """Return hits and lookups of each version."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,7 +14,7 @@ from serving_adapter.core.queueing import Order, Queue, new_queue
 from serving_adapter.core.scheduling import ModelSchedule
 from serving_adapter.core.world import ModelKey, Timer
 
-__all__ = ["ADAPTIVE", "Batching", "Version", "VersionSpec"]
+__all__ = ["ADAPTIVE", "Batching", "StageFigures", "Version", "VersionSpec"]
 
 ADAPTIVE = -1
 """The batch size of a version whose replicas find out their maximum themselves."""
@@ -77,6 +78,26 @@ class VersionSpec:
         """
         explores = self.batch_size <= 0 and self.batching == "explore"
         return new_queue(self.order, expire=explores or self.patient, most=self.most_queued)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFigures:
+    """What scrapers are told of a version.
+
+    Parameters
+    ----------
+    arrivals, busy_ns
+        Since it was registered: queries that reached its queue, and the time that answered batches were at replicas.
+    in_service
+        Queries that are at replicas.
+    recent_ns
+        When the last queries came.
+    """
+
+    arrivals: int
+    busy_ns: int
+    in_service: int
+    recent_ns: Sequence[int]
 
 
 @dataclass(slots=True, eq=False)
