@@ -95,6 +95,9 @@ class Picture:
         element = text.getvalue()
         element = element[element.index("<svg") :]
         element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+        # The ids of clip paths are digests of where they are to the last bit, and layouts differ in the last bits.
+        for number, found in enumerate(dict.fromkeys(re.findall(r'id="([a-z][0-9a-f]{10})"', element))):
+            element = element.replace(found, f"{self.name}-{number}")
         return re.sub(r'<g id="[^"]*"', "<g", element).strip()
 
     def _repr_png_(self) -> bytes:

