@@ -262,7 +262,7 @@ def figures(options: argparse.Namespace) -> dict[str, object]:
         "containers_killed": killed,
         "latency_p50_p99_max_ms": [_ms(each) for each in (latency.p50_ns, latency.p99_ns, latency.max_ns)],
         "send_error_p50_p99_max_ms": [_ms(each) for each in (lag.p50_ns, lag.p99_ns, lag.max_ns)] if lag else None,
-        "sending_to_reply_p50_p99_max_ms": [_ms(each) for each in np.percentile(served_ns, [50, 99, 100])],
+        "sending_to_reply_p50_p99_max_ms": [_ms(float(each)) for each in np.percentile(served_ns, [50, 99, 100])],
         "latencies_count": not summary.why,
         "server_cpu_us_per_query": round(cpu_s / max(1, summary.queries) * 1e6),
         "memory_mib": [_mib(each) for each in memory[:: max(1, len(memory) // 10)]],
