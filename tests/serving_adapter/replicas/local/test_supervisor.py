@@ -117,7 +117,7 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_call_takes_up(place):
     assert sorted(before) == ["core", "rank-0", "rank-1"]
     os.kill(place.supervisor(), signal.SIGKILL)
     place.until(lambda: place.pids() == {})
-    assert not place.is_looked_after()
+    place.until(lambda: not place.is_looked_after())
     assert place.target.requested(place.deployment) == {RANK: 2}
     wait(place.target, wanted, LONG_S)
     assert place.start_core() == place.core
