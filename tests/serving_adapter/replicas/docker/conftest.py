@@ -135,7 +135,9 @@ def base_image(engine: docker.DockerClient, cache: Path) -> str:
                     root_file_system.write(content, tar)
                 repository, _, tag = name.rpartition(":")
                 changes = list(root_file_system.CHANGES)
-                engine.api.import_image(str(archive), repository=repository, tag=tag, changes=changes)
+                # Podman leaves the tag of an import out, so it is given afterwards.
+                engine.api.import_image(str(archive), repository=repository, tag="latest", changes=changes)
+                engine.images.get(f"{repository}:latest").tag(repository, tag)
             finally:
                 archive.unlink(missing_ok=True)
     return name
