@@ -1,7 +1,7 @@
 # One command from a fresh clone: `make plan` plans an example, `make profile-example` measures one on this machine and
 # plans from that, `make test` runs every test but those that need more than a few packages of Debian:
 # `make test-containers` (a real Podman and Docker, gVisor), `make test-kubernetes` (a real API server, built from source the
-# first time), `make test-languages` (R, Spark); `make test-all` runs all of them.
+# first time), `make test-languages` (R, Spark), `make test-live` (the daemon on live replicas); `make test-all` runs all of them.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +20,7 @@ DEBIAN_CONTAINERS := podman runc runsc iptables dockerd:docker.io \
 DEBIAN_KUBERNETES := openssl make dpkg-source:dpkg-dev
 DEBIAN_LANGUAGES := Rscript:r-base-core java:default-jre-headless
 
-.PHONY: plan profile-example test test-all test-containers test-kubernetes test-languages setup lint format benchmark clean
+.PHONY: plan profile-example test test-all test-live test-containers test-kubernetes test-languages setup lint format benchmark clean
 
 plan: $(VENV)/ready-run
 	$(BIN)/inferline plan $(EXAMPLE)
@@ -37,9 +37,9 @@ profile-example: $(VENV)/ready-ocr
 
 test: $(VENV)/ready-dev lint
 	@$(call install,$(DEBIAN_TEST))
-	$(BIN)/pytest -n 2 --dist worksteal -m "not containers and not kubernetes and not languages"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not containers and not kubernetes and not languages and not live"
 
-test-all: test test-containers test-kubernetes test-languages
+test-all: test test-live test-containers test-kubernetes test-languages
 
 test-containers: $(VENV)/ready-dev
 	@$(call install,$(DEBIAN_CONTAINERS))
@@ -49,6 +49,11 @@ test-kubernetes: $(VENV)/ready-dev
 	@$(call install,$(DEBIAN_KUBERNETES))
 	$(TARGETS)/kubernetes/build_apiserver.sh
 	$(BIN)/pytest -m kubernetes $(TARGETS)/kubernetes
+
+# One after the other, on a machine that does nothing else: what is tested is who is in time.
+test-live: $(VENV)/ready-dev
+	@$(call install,$(DEBIAN_TEST))
+	$(BIN)/pytest -m live tests/inferline/tuning
 
 test-languages: $(VENV)/ready-dev
 	@$(call install,$(DEBIAN_LANGUAGES))
