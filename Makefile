@@ -50,7 +50,7 @@ test-kubernetes: $(VENV)/ready-dev
 	$(TARGETS)/kubernetes/build_apiserver.sh
 	$(BIN)/pytest -m kubernetes $(TARGETS)/kubernetes
 
-# One after the other, on a machine that does nothing else: what is tested is who is in time.
+# One after the other: what is tested is who is in time. A process that burns a core beside them does not matter.
 test-live: $(VENV)/ready-dev
 	@$(call install,$(DEBIAN_TEST))
 	$(BIN)/pytest -m live tests/inferline/tuning

@@ -22,6 +22,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.marks import between_marks
 from inferline.cli.tables import share
 from inferline.files import load
 from inferline.units import format_duration
@@ -29,7 +30,6 @@ from planner import Estimator, Infeasible, baselines, greedy, measure, pose, sea
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SHOWN = "examples/social-media/pipeline.yaml"
-END = "<!-- end -->"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,15 +150,6 @@ def shown_output() -> str:
     command = [sys.executable, "-m", "inferline", "plan", SHOWN]
     ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=EXAMPLES.parent)
     return f"```\n$ inferline plan {SHOWN}\n{ended.stdout.rstrip()}\n```"
-
-
-def between_marks(document: str, command: str, text: str) -> str:
-    """Return a document with the text between the marks that name the command."""
-    begin = f"<!-- begin: {command} -->"
-    before, found, rest = document.partition(begin)
-    if not found:
-        raise SystemExit(f"no {begin} in the file")
-    return f"{before}{begin}\n\n{text}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:

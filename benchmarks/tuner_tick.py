@@ -5,7 +5,7 @@ at every one of them for the last two minutes, as far back as a policy is shown.
 calls them, one tick after the other, with what they noted; two minutes of ticks for their notes to fill, then
 as many to be timed. Target: a median below 10 ms for `certified` and `inferline`.
 
-    python -m benchmarks.tuner_tick                     # about a minute
+    python -m benchmarks.tuner_tick                     # some five seconds
 """
 
 from __future__ import annotations
@@ -21,23 +21,21 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inferline.calculus import traffic_envelope
 from inferline.domain import (
     Configuration,
     Edge,
     Hardware,
     Pipeline,
-    Plan,
-    Prediction,
+    Profile,
     Slo,
     Stage,
     StageConfiguration,
-    StagePrediction,
     Trace,
     poisson_trace,
 )
-from inferline.laboratory import look_ahead, network_of
+from inferline.laboratory import experiment_of, look_ahead, network_of
 from inferline.units import NANO
+from planner import Found, plan_of, pose
 from tuner.policies import POLICIES
 from tuner.situation import Observation, Situation, StageObservation
 
@@ -45,54 +43,29 @@ STAGES = 10
 RATE = 1000
 REPLICAS = 5
 TICKS = 120
-TABLE_NS = tuple(8_000_000 + 2_000_000 * size for size in range(1, 9))
 
 
 def situation(trace: Trace) -> Situation:
-    """Return ten stages in a row with a plan that keeps a P99 of 600 ms."""
+    """Return ten stages in a row with a plan for a trace that keeps a P99 of 600 ms."""
     names = [f"s{k}" for k in range(STAGES)]
     pipeline = Pipeline(
         name="row",
         slo=Slo(latency_ns=600_000_000, percentile=Decimal(99)),
         stages=tuple(
-            Stage(name=name, model=name, hardware=("cpu",), parents=(Edge(parent=names[k - 1]),) if k else ())
+            Stage(name=name, model="m", hardware=("cpu",), parents=(Edge(parent=names[k - 1]),) if k else ())
             for k, name in enumerate(names)
         ),
         hardware=(Hardware(name="cpu", price_nano_usd_per_hour=100_000_000),),
     )
-    stage = StagePrediction(
-        utilisation=0.7, mean_batch=4.8, wait_p99_s=0.02, service_p99_s=0.024, wait_mean_s=0.004,
-        service_mean_s=0.018, budget_wait=0.03, budget_service=0.04, visits=len(trace),
-    )  # fmt: skip
-    given = Situation(
-        pipeline=pipeline,
-        plan=Plan(
-            pipeline="row",
-            status="feasible",
-            planner="greedy",
-            slo=pipeline.slo,
-            models={name: name for name in names},
-            configuration=Configuration(
-                {name: StageConfiguration(hardware="cpu", max_batch=8, replicas=REPLICAS) for name in names}
-            ),
-            cost_nano_usd_per_hour=5_000_000_000,
-            lower_bound_nano_usd_per_hour=0,
-            predicted=Prediction(
-                p50_s=0.2,
-                p95_s=0.25,
-                p99_s=0.3,
-                at_slo_percentile_s=0.3,
-                slo_attainment=1.0,
-                queries=len(trace),
-                slo_met=True,
-                stages=dict.fromkeys(names, stage),
-            ),
-            envelope=traffic_envelope(trace, STAGES * TABLE_NS[-1]),
-            inputs={},
-        ),
-        batch_latency_ns=dict.fromkeys(names, TABLE_NS),
-        activation_ns=dict.fromkeys(names, 5 * NANO),
-    )
+    size = np.arange(1, 9)
+    profiles = {
+        ("m", "cpu"): Profile(model="m", hardware="cpu", batch_size=size, latency_mean_s=0.008 + 0.002 * size)
+    }
+    problem = pose(pipeline, profiles, trace)
+    each = StageConfiguration(hardware="cpu", max_batch=8, replicas=REPLICAS)
+    found = Found(configuration=Configuration(dict.fromkeys(names, each)), lower_bound_nano_usd_per_hour=0)
+    plan = plan_of(problem, found, "greedy", {})
+    given = experiment_of(pipeline, profiles, plan, trace, problem.routes, dict.fromkeys(names, 5 * NANO)).situation
     return replace(given, simulate=look_ahead(network_of(given)))
 
 
@@ -123,7 +96,7 @@ def main() -> None:
     options.add_argument("--format", choices=["table", "json"], default="table")
     chosen = options.parse_args()
     trace = poisson_trace(rate=RATE, duration_ns=(121 + 2 * TICKS) * NANO, seed=1)
-    given = situation(trace)
+    given = situation(trace.first(1 / 6))
     rows = []
     for name in POLICIES:
         took_ms = tick_ms(name, trace, given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inferline.units import NANO
@@ -83,6 +83,10 @@ class Seen:
         By stage, why asking failed since the tick before.
     leading
         Whether this daemon may change anything.
+    moving
+        Stages that are being moved to another plan: others change them now.
+    unfit
+        Why what is deployed is nothing that this daemon can scale; empty when it is.
     """
 
     now_ns: int
@@ -93,6 +97,8 @@ class Seen:
     unreachable: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
     leading: bool = True
+    moving: frozenset[str] = frozenset()
+    unfit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +173,8 @@ class State:
         Whether the tick before might change anything.
     conditions
         What holds back and has been said.
+    adopted_ns
+        When the plan in force came into force; None for the one that it began with.
     """
 
     stages: Mapping[str, StageState]
@@ -178,6 +186,22 @@ class State:
     settled_ns: int = 0
     leading: bool = False
     conditions: frozenset[str] = frozenset()
+    adopted_ns: int | None = None
+
+    def adopting(self, rules: Rules, now_ns: int) -> State:
+        """Return the state once another plan of the same stages is in force, with its rules.
+
+        What a policy has noted and decided, and what was asked for, was about the plan before. Nothing goes down
+        until windows have filled.
+        """
+        return replace(
+            self,
+            stages={name: StageState() for name in self.stages},
+            note=None,
+            decided_ns=None,
+            settled_ns=max(self.settled_ns, now_ns + rules.settle_ns),
+            adopted_ns=now_ns,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +222,8 @@ class Record:
     event
         ``scale``, ``would_scale``, ``confirmed``, ``unconfirmed``, ``failed``, ``landed``, ``operator``,
         ``reconciled``, ``limited``, or a condition that begins or ends: ``lost``, ``unreachable``, ``standby``,
-        ``jumped``, ``restarted`` and their ends.
+        ``unfit``, ``jumped``, ``restarted`` and their ends. Of plans: ``plan_changed``, ``drifted``, ``replanned``,
+        ``replan_change``, ``replan_failed``, ``moving``, ``moved``, ``move_failed``.
     stage
         Empty for all.
     before, after
@@ -207,6 +232,8 @@ class Record:
         The policy's, or the rule that stood above it.
     message
         In words.
+    figures
+        Further numbers, by name with its unit.
     """
 
     event: str
@@ -215,6 +242,7 @@ class Record:
     after: int | None = None
     reason: Reason | None = None
     message: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ These rules stand above every policy:
   goes down may be the room that it needs.
 * **Calm**: a stage goes down to the most that the policy wanted for it in a while, whatever it wants now.
 * **One of several**: who does not lead decides, so as to be ready, and changes nothing.
+* **Another plan**: stages that are being moved to one are left alone, and nothing goes down meanwhile. Once it is in
+  force, windows begin anew.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from tuner.situation import Observation, Policy, Reason, Situation, StageObserva
 
 __all__ = ["first_state", "tick"]
 
-_ENDS = {"lost": "metrics_back", "unreachable": "target_back", "standby": "leading"}
+_ENDS = {"lost": "metrics_back", "unreachable": "target_back", "standby": "leading", "unfit": "fits_again"}
 
 
 def first_state(situation: Situation) -> State:
@@ -104,6 +106,7 @@ class _Tick:
         said = bool(seen.unreachable) or "unreachable" in state.conditions
         self._condition("unreachable", seen.requested is None and said, seen.unreachable)
         self._condition("standby", not seen.leading, "another daemon leads; this one only watches")
+        self._condition("unfit", bool(seen.unfit), seen.unfit)
         if fresh is not None and fresh.source != self.source:
             if self.source:
                 self._begin_windows("restarted", "another process of the server answers; windows begin anew")
@@ -152,7 +155,7 @@ class _Tick:
         leads = self.seen.leading and self.state.leading
         for name, count in self.seen.requested.items():
             at = self.stages[name]
-            if not leads:
+            if not leads or name in self.seen.moving:
                 self.stages[name] = replace(
                     at, known=count, asked=None, tried=None, held_ns=0, failures=0, retry_ns=0
                 )
@@ -184,10 +187,18 @@ class _Tick:
             self.records.append(Record(event="landed", stage=name, before=at.known, after=count))
             asked = Asked(before=at.known, after=count, since_ns=self.seen.now_ns)
             return replace(at, asked=asked, tried=None, failures=0, retry_ns=0)
+        if self._is_of_the_plan(name, count):
+            return replace(at, asked=None, tried=None, failures=0, retry_ns=0)
         held_ns = self.seen.now_ns + self.rules.operator_ns
         message = f"somebody else changed it; that stays for {format_duration(self.rules.operator_ns)}"
         self.records.append(Record(event="operator", stage=name, before=at.known, after=count, message=message))
         return replace(at, asked=None, tried=None, failures=0, retry_ns=0, held_ns=held_ns)
+
+    def _is_of_the_plan(self, name: str, count: int) -> bool:
+        """Whether a change by somebody else is the end of the deployment that brought the plan into force."""
+        adopted_ns = self.state.adopted_ns
+        lately = adopted_ns is not None and self.seen.now_ns - adopted_ns < self.rules.operator_ns
+        return lately and count == self.situation.plan.configuration[name].replicas
 
     def _confirmed(self, name: str, at: StageState, fresh: ArrivalsSeen | None) -> StageState:
         asked = at.asked
@@ -245,14 +256,19 @@ class _Tick:
     def act(self, fresh: ArrivalsSeen | None) -> tuple[Change, ...]:
         """Return what is asked for now."""
         requested = self.seen.requested
-        if requested is None or not self.seen.leading or self.jumped:
+        if requested is None or not self.seen.leading or self.jumped or self.seen.unfit:
             return ()
         wanted = {name: self._wanted(name, count, fresh) for name, count in requested.items()}
-        free = [name for name, at in self.stages.items() if at.asked is None and self.seen.now_ns >= at.retry_ns]
+        moving = self.seen.moving
+        free = [
+            name
+            for name, at in self.stages.items()
+            if at.asked is None and self.seen.now_ns >= at.retry_ns and name not in moving
+        ]
         ups = self._within_limits(requested, {name: wanted[name] for name in free if wanted[name] > requested[name]})
         downs: dict[str, int] = {}
         rises = not self.rules.dry_run and (ups or self._rising(requested))  # in a dry run, ups never land
-        if fresh is not None and self.seen.now_ns >= self.settled_ns and not rises:
+        if fresh is not None and self.seen.now_ns >= self.settled_ns and not rises and not moving:
             downs = {name: wanted[name] for name in free if wanted[name] < requested[name]}
         changes = tuple(
             Change(stage=name, before=requested[name], after=after) for name, after in {**ups, **downs}.items()
@@ -354,6 +370,7 @@ class _Tick:
             settled_ns=self.settled_ns,
             leading=self.seen.leading,
             conditions=frozenset(self.conditions),
+            adopted_ns=self.state.adopted_ns,
         )
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from threading import Event
 from time import monotonic_ns
 
+from inferline.domain import StageConfiguration
 from inferline.units import NANO
 from tuner.control import Change, Outcome, Record, Rules, Seen, State
 from tuner.controller import first_state, tick
 from tuner.health import Health
 from tuner.outside import Outside
+from tuner.plans import InForce, Plans, Unfit
 from tuner.protocols import Arrivals, ArrivalsSeen, Lease, Replicas
+from tuner.replanning import Replanning
 from tuner.situation import Policy, Situation
 
 __all__ = ["Daemon", "Parts", "record_words"]
@@ -24,6 +27,8 @@ __all__ = ["Daemon", "Parts", "record_words"]
 _log = logging.getLogger(__name__)
 
 _LEASE_LIMIT_S = 5.0
+_MOVE_LIMIT_S = 30.0
+"""How long the end of the daemon waits for a move to stop, and to take back what it has started."""
 _WAIT_SHARE = 0.5
 """Of a tick, what is waited for looks; what comes later counts at the next one."""
 
@@ -35,7 +40,7 @@ class Parts:
     Parameters
     ----------
     situation, policy, rules
-        As for `tuner.controller.tick`.
+        As for `tuner.controller.tick`, at the start.
     arrivals, replicas, lease
         The outside; without a lease it always leads.
     health
@@ -43,7 +48,11 @@ class Parts:
     limit_s
         How long a call to the outside may take.
     watch
-        Called with what was seen and what came of it, at every tick.
+        Called with the situation, what was seen and what came of it, at every tick.
+    plans
+        Which plan is in force; None when it never changes.
+    replanning
+        What is done about drift; None for nothing.
     """
 
     situation: Situation
@@ -54,7 +63,9 @@ class Parts:
     health: Health
     lease: Lease | None = None
     limit_s: float = 10.0
-    watch: Callable[[Seen, Outcome], None] = lambda seen, outcome: None  # noqa: ARG005
+    watch: Callable[[Situation, Seen, Outcome], None] = lambda situation, seen, outcome: None  # noqa: ARG005
+    plans: Plans | None = None
+    replanning: Replanning | None = None
 
 
 class Daemon:
@@ -63,9 +74,13 @@ class Daemon:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._stop = Event()
+        self._force = InForce(situation=parts.situation, rules=parts.rules, replicas=parts.replicas)
+        self._plans: Outside[InForce | Unfit | None] = Outside("reading which plan is in force", parts.limit_s)
+        self._plans_said = ""
+        self._unfit = ""
         self._state: State = first_state(parts.situation)
         self._arrivals: Outside[ArrivalsSeen] = Outside("reading arrivals", parts.limit_s)
-        self._requested: Outside[Mapping[str, int]] = Outside("reading what is asked for", parts.limit_s)
+        self._requested = self._asking()
         self._lease: Outside[int | None] = Outside("renewing the lease", _LEASE_LIMIT_S)
         self._asks: dict[str, Outside[None]] = {
             stage.name: Outside(f"asking for replicas of stage {stage.name!r}", parts.limit_s, 1)
@@ -93,6 +108,8 @@ class Daemon:
                 _log.exception("event=tick_failed")
             due_ns = max(due_ns + tick_ns, monotonic_ns())
             self._stop.wait((due_ns - monotonic_ns()) / NANO)
+        if self._parts.replanning is not None:
+            self._say(self._parts.replanning.close(_MOVE_LIMIT_S))
         if self._parts.lease is not None:
             release: Outside[None] = Outside("giving the lease back", _LEASE_LIMIT_S)
             release.ask(self._parts.lease.release)
@@ -100,17 +117,71 @@ class Daemon:
 
     def _tick(self) -> None:
         parts = self._parts
+        before = self._hear_plans()
         seen = self._look()
+        force = self._force
         begun_ns = monotonic_ns()
-        outcome = tick(parts.situation, parts.policy, parts.rules, seen, self._state)
+        outcome = tick(force.situation, parts.policy, force.rules, seen, self._state)
         took_ns = monotonic_ns() - begun_ns
         self._state = outcome.state
         for change in outcome.changes:
             self._ask(change)
-        for record in outcome.records:
+        records = (*before, *outcome.records, *self._replan(seen))
+        self._say(records)
+        parts.health.note(seen, outcome.state, records, took_ns)
+        if parts.replanning is not None:
+            parts.health.note_replanning(parts.replanning.state)
+        parts.watch(force.situation, seen, outcome)
+
+    def _asking(self) -> Outside[Mapping[str, int]]:
+        return Outside("reading what is asked for", self._parts.limit_s)
+
+    def _say(self, records: tuple[Record, ...]) -> None:
+        for record in records:
             _log.log(_LEVELS.get(record.event, logging.INFO), "%s", record_words(record))
-        parts.health.note(seen, outcome.state, outcome.records, took_ns)
-        parts.watch(seen, outcome)
+
+    # Which plan is in force
+
+    def _hear_plans(self) -> tuple[Record, ...]:
+        """Go on with another plan when one has come into force; ask again."""
+        parts = self._parts
+        if parts.plans is None:
+            return ()
+        answer = self._plans.answer()
+        self._plans.ask(parts.plans.look)
+        if answer is None:
+            return ()
+        if answer.failure and answer.failure != self._plans_said:
+            _log.warning('event=plan_unknown message="%s"', answer.failure)
+        self._plans_said = answer.failure
+        if answer.value is None:
+            return ()
+        if isinstance(answer.value, Unfit):
+            self._unfit = answer.value.reason
+            return ()
+        self._unfit = ""
+        before, self._force = self._force, answer.value
+        self._requested = self._asking()  # what is being asked is about the sets of before
+        self._state = self._state.adopting(self._force.rules, monotonic_ns())
+        if parts.replanning is not None:
+            parts.replanning.adopted()
+        message = "; ".join(_differences(before.situation, self._force.situation)) or "the same replicas as before"
+        return (Record(event="plan_changed", message=message),)
+
+    def _replan(self, seen: Seen) -> tuple[Record, ...]:
+        replanning = self._parts.replanning
+        if replanning is None:
+            return ()
+        fresh = None if self._unfit or "lost" in self._state.conditions else seen.arrivals
+        quiet = not any(outside.is_busy for outside in self._asks.values())
+        return replanning.tick(
+            self._force.situation,
+            fresh,
+            seen.now_ns,
+            requested=seen.requested,
+            leading=seen.leading and not self._unfit,
+            quiet=quiet,
+        )
 
     # The outside
 
@@ -118,13 +189,15 @@ class Daemon:
         parts = self._parts
         if not self._arrivals.is_busy and not self._arrivals.ask(parts.arrivals.look):
             self._lost = "too many looks hang"
-        self._requested.ask(parts.replicas.requested)
+        moving = frozenset() if parts.replanning is None else parts.replanning.moving
+        self._requested.ask(self._force.replicas.requested)
         if parts.lease is not None:
             self._lease.ask(parts.lease.hold)
         until_ns = monotonic_ns() + round(parts.rules.tick_ns * _WAIT_SHARE)
         answer = self._requested.answer(_left_s(until_ns))
         requested = None if answer is None else answer.value
-        unreachable = "" if answer is None else answer.failure
+        # Replicas that are being moved may be gone already.
+        unreachable = "" if answer is None or moving else answer.failure
         self._hear_arrivals(_left_s(until_ns))
         self._hear_lease(_left_s(until_ns))
         refused = dict(self._refusals())
@@ -137,6 +210,8 @@ class Daemon:
             unreachable=unreachable,
             refused=refused,
             leading=self._leads(0.0),
+            moving=moving,
+            unfit=self._unfit,
         )
 
     def _hear_arrivals(self, wait_s: float) -> None:
@@ -164,11 +239,11 @@ class Daemon:
         return self._until_ns is not None and monotonic_ns() + round(margin_s * NANO) < self._until_ns
 
     def _ask(self, change: Change) -> None:
-        parts = self._parts
+        force = self._force
 
         def ask() -> None:
-            if self._leads(0.0):  # the thread may have begun late
-                parts.replicas.ask(change.stage, change.after)
+            if self._leads(0.0) and force is self._force:  # the thread may have begun late
+                force.replicas.ask(change.stage, change.after)
 
         if not self._asks[change.stage].ask(ask):
             self._declined[change.stage] = "an earlier call has not returned"
@@ -195,7 +270,22 @@ _LEVELS = {
     "jumped": logging.WARNING,
     "restarted": logging.WARNING,
     "limited": logging.WARNING,
+    "unfit": logging.WARNING,
+    "replan_failed": logging.WARNING,
+    "move_failed": logging.WARNING,
 }
+
+
+def _differences(before: Situation, after: Situation) -> Iterator[str]:
+    """Yield what runs otherwise, stage by stage."""
+    for name, is_now in after.plan.configuration.items():
+        was = before.plan.configuration[name]
+        if was != is_now:
+            yield f"{name}: {_stage_words(was)} -> {_stage_words(is_now)}"
+
+
+def _stage_words(stage: StageConfiguration) -> str:
+    return f"{stage.replicas} on {stage.hardware} with batches of {stage.max_batch}"
 
 
 def record_words(record: Record) -> str:
@@ -217,6 +307,7 @@ def record_words(record: Record) -> str:
         reason = record.reason
         words.append(f'rule="{reason.rule}" window_s={reason.window_ns / NANO:g}')
         words.append(f"measured={reason.measured:.4g} threshold={reason.threshold:.4g}")
+    words += [f"{name}={value:.6g}" for name, value in record.figures.items()]
     if record.message:
         words.append(f'message="{record.message}"')
     return " ".join(words)

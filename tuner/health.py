@@ -13,6 +13,7 @@ from typing import Any
 from inferline.errors import InputError, OutsideError
 from inferline.units import NANO
 from tuner.control import Record, Seen, State
+from tuner.replanning import ReplanningState
 
 __all__ = ["Health", "HealthServer"]
 
@@ -58,6 +59,9 @@ class Health:
         self._holding = made(client.Gauge, "holding", "Whether nothing is changed, by why.", "reason")
         self._leading = made(client.Gauge, "leading", "Whether this daemon may change anything.")
         self._age = made(client.Gauge, "metrics_age_seconds", "Age of the last metrics.")
+        self._replanning: ReplanningState | None = None
+        self._replan: Any = None
+        self._saving: Any = None
 
     def note(self, seen: Seen, state: State, records: tuple[Record, ...], took_ns: int) -> None:
         """Take note of a tick."""
@@ -83,6 +87,30 @@ class Health:
                 rule = "" if record.reason is None else record.reason.rule
                 self._changes.labels(record.stage, direction, rule).inc()
         self._ready = seen.arrivals is not None and not {"lost", "unreachable"} & state.conditions
+
+    def note_replanning(self, state: ReplanningState) -> None:
+        """Take note of how it stands with planning anew."""
+        self._replanning = state
+        if self._replan is None:
+            gauge, registry = self._client.Gauge, self.registry
+            text = "Whether it watches for drift, plans anew or moves to another plan."
+            self._replan = gauge(f"{_PREFIX}_replanning", text, ["doing"], registry=registry)
+        for doing in ("watching", "planning", "moving"):
+            self._replan.labels(doing).set(state.doing == doing)
+        if state.saving_usd_per_hour is not None:
+            if self._saving is None:
+                name, text = f"{_PREFIX}_replan_saving_usd_per_hour", "Of the last plan; below 0 it costs more."
+                self._saving = self._client.Gauge(name, text, registry=self.registry)
+            self._saving.set(state.saving_usd_per_hour)
+
+    def told(self) -> str:
+        """Return what is said beside yes or no: how it stands with planning anew; empty when it does not."""
+        state = self._replanning
+        if state is None:
+            return ""
+        saving = "" if state.saving_usd_per_hour is None else f", last saving {state.saving_usd_per_hour:.6g} $/h"
+        failure = f", last failure: {state.failure}" if state.failure else ""
+        return f"replanning: {state.doing}{saving}{failure}\n"
 
     def healthy(self) -> bool:
         """Whether it ticks."""
@@ -117,7 +145,7 @@ class HealthServer:
     def __init__(self, health: Health, port: int = 0) -> None:
         answers: Mapping[str, Callable[[], tuple[HTTPStatus, bytes]]] = {
             "/metrics": lambda: (HTTPStatus.OK, health.metrics()),
-            "/health": lambda: _yes_or_no(health.healthy()),
+            "/health": lambda: _yes_or_no(health.healthy(), health.told()),
             "/ready": lambda: _yes_or_no(health.ready()),
         }
         try:
@@ -140,8 +168,9 @@ class HealthServer:
         self._thread.join()
 
 
-def _yes_or_no(yes: bool) -> tuple[HTTPStatus, bytes]:
-    return (HTTPStatus.OK, b"yes\n") if yes else (HTTPStatus.SERVICE_UNAVAILABLE, b"no\n")
+def _yes_or_no(yes: bool, told: str = "") -> tuple[HTTPStatus, bytes]:
+    status, word = (HTTPStatus.OK, "yes") if yes else (HTTPStatus.SERVICE_UNAVAILABLE, "no")
+    return status, f"{word}\n{told}".encode()
 
 
 def _handler(answers: Mapping[str, Callable[[], tuple[HTTPStatus, bytes]]]) -> type[BaseHTTPRequestHandler]:

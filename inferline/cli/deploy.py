@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from inferline.cli.changing import changing
 from inferline.cli.deploy_board import watching
 from inferline.cli.deploy_document import deployed_document
 from inferline.cli.deploy_dry import dry_run
 from inferline.cli.deploy_tables import deployed_parts
-from inferline.cli.deploying import Asked, deploy
+from inferline.cli.deploying import Asked, check, deploy
 from inferline.cli.failures import INTERRUPTED
 from inferline.cli.outputs import FORMAT, Seconds
 from inferline.cli.server_options import ADMIN_PORT, ADMIN_TOKEN, QUERY_PORT, ServerAddress
@@ -97,8 +98,14 @@ def command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
     if asked.dry_run:
         click.echo(dry_run(asked, files, versions), nl=False)
         return
-    with watching() as board, closing(open_target(asked)) as target:
-        done = deploy(asked, files, versions, target, board)
+    check(asked)
+    with watching() as board:
+        board.tell("looking whether somebody else is changing it")
+        with (
+            changing(asked, files.pipeline.name, f"inferline deploy {asked.plan}") as still_ours,
+            closing(open_target(asked)) as target,
+        ):
+            done = deploy(asked, files, versions, target, board, still_ours)
     if done is None:
         context.exit(INTERRUPTED)
     if asked.form == "json":

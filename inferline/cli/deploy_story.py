@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from inferline.cli.deploy_board import Board, set_words, step_words
+from inferline.cli.targets import Place, target_words
 from inferline.errors import InferlineError
 from serving_adapter.deployment import Running, Step
 from serving_adapter.deployment.steps import REGISTER, STOP, SWITCH
@@ -14,20 +15,20 @@ from serving_adapter.replicas import Target
 __all__ = ["story", "undeploying"]
 
 
-def undeploying(place: str, name: str) -> str:
+def undeploying(place: Place, name: str) -> str:
     """Return the command that stops a pipeline at a target."""
-    return f"inferline undeploy {shlex.quote(name)} --target {place}"
+    return shlex.join(["inferline", "undeploy", name, *target_words(place)])
 
 
 def story(
-    place: str, name: str, running: Running, steps: Sequence[Step], target: Target, board: Board
+    place: Place, name: str, running: Running, steps: Sequence[Step], target: Target, board: Board
 ) -> Iterator[str]:
     """Yield how a deployment stands, and how to go on or back.
 
     Parameters
     ----------
     place, name
-        The target's name, and the pipeline's.
+        The options that name the target, and the pipeline's name.
     running
         What there was before.
     steps
@@ -62,5 +63,5 @@ def story(
     if running.record is None:
         yield f"to go back: {undeploying(place, name)}"
     else:
-        at = f"inferline status {shlex.quote(name)} --target {place} --format json"
+        at = shlex.join(["inferline", "status", name, *target_words(place), "--format", "json"])
         yield f"to go back: inferline deploy with the former plan.json ({at} has it)"

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from inferline.cli.deploying import Asked, Done
 from inferline.cli.server_options import Reached
+from inferline.cli.targets import target_words
 from inferline.units import format_usd
 from serving_adapter.deployment import Files
 
@@ -55,8 +56,9 @@ def try_line(files: Files, at: Reached) -> str:
 
 
 def _status(asked: Asked, name: str, at: Reached) -> str:
-    words = ["inferline", "status", name, "--target", asked.target]
-    if (asked.server is not None or asked.reach is not None) and not at.is_usual:  # else the target knows
+    words = ["inferline", "status", name, *target_words(asked)]
+    told = asked.server is not None or asked.reach is not None or at.scheme == "https"
+    if told and not at.is_usual:  # else the target knows
         words += ["--server", at.admin_url if at.scheme == "https" else f"{at.host}:{at.admin_port}"]
         words += ["--query-port", str(at.query_port)]
     return shlex.join(words)

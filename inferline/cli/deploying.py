@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inferline.cli.deploy_board import Board, step_words
 from inferline.cli.deploy_story import story, undeploying
 from inferline.cli.server_options import Reached, Server, address, reached
+from inferline.cli.targets import check_options
 from inferline.errors import InputError, OutsideError
 from serving_adapter.client.admin import AdminClient
 from serving_adapter.client.starting import await_core
@@ -25,7 +26,7 @@ from serving_adapter.deployment import (
 from serving_adapter.deployment.versions import versions_of
 from serving_adapter.replicas import CoreAddress, CoreOptions, Target
 
-__all__ = ["Asked", "Done", "core_options", "deploy"]
+__all__ = ["Asked", "Done", "check", "core_options", "deploy"]
 
 _CORE_S = 60.0
 
@@ -80,6 +81,19 @@ class Done:
     remarks: tuple[str, ...]
 
 
+def check(asked: Asked) -> None:
+    """Check what options say without asking anybody.
+
+    Raises
+    ------
+    InputError
+        When one is not for the target, or a port cannot be.
+    """
+    check_options(asked)
+    if asked.server is not None:
+        address(asked.server, asked.query_port, asked.admin_port, asked.rpc_port)
+
+
 def core_options(asked: Asked) -> CoreOptions:
     """Return how the target runs the serving core."""
     return CoreOptions(
@@ -91,7 +105,14 @@ def core_options(asked: Asked) -> CoreOptions:
     )
 
 
-def deploy(asked: Asked, files: Files, versions: Mapping[str, str], target: Target, board: Board) -> Done | None:
+def deploy(
+    asked: Asked,
+    files: Files,
+    versions: Mapping[str, str],
+    target: Target,
+    board: Board,
+    still_ours: Callable[[], None],
+) -> Done | None:
     """Deploy a plan; return None when somebody has interrupted it, after saying how it stands.
 
     Parameters
@@ -104,6 +125,8 @@ def deploy(asked: Asked, files: Files, versions: Mapping[str, str], target: Targ
         Where replicas run.
     board
         Told what is going on.
+    still_ours
+        Raises OutsideError when somebody else may change the deployment; see `inferline.cli.changing`.
 
     Raises
     ------
@@ -123,19 +146,26 @@ def deploy(asked: Asked, files: Files, versions: Mapping[str, str], target: Targ
         if not asked.allow_gaps:
             _refuse_gaps(steps)
         board.expect({each.key: each.replicas for each in wanted.sets.values()})
-        site = Site(target=target, core=core, admin=admin, query_url=found.query_url, timeout_s=asked.timeout_s)
+        site = Site(
+            target=target,
+            core=core,
+            admin=admin,
+            query_url=found.query_url,
+            timeout_s=asked.timeout_s,
+            check=still_ours,
+        )
         try:
             carry_out(steps, site, files, wanted, running.sets(files), board)
         except KeyboardInterrupt:
-            for line in story(asked.target, name, running, steps, target, board):
+            for line in story(asked, name, running, steps, target, board):
                 board.say(f"interrupted: {line}")
             return None
         except InputError:
-            for line in story(asked.target, name, running, steps, target, board):
+            for line in story(asked, name, running, steps, target, board):
                 board.say(line)
             raise
         except OutsideError as error:
-            told = story(asked.target, name, running, steps, target, board)
+            told = story(asked, name, running, steps, target, board)
             raise OutsideError("\n  ".join([str(error), *told])) from error
     said = {each.message for each in target.list(name) if each.phase == "ready" and each.message}
     return Done(reached=found, wanted=wanted, steps=steps, remarks=tuple(sorted(said)))
@@ -157,13 +187,24 @@ def _core(asked: Asked, name: str, target: Target, board: Board) -> tuple[CoreAd
     except OutsideError as error:
         if asked.server is not None:
             raise
-        raise OutsideError(
-            f"{error}\n  nothing was deployed; {undeploying(asked.target, name)} ends what was started for it"
-        ) from error
+        raise OutsideError("\n  ".join([*_said(str(error), target, name), _ending(asked, name)])) from error
     except KeyboardInterrupt:
-        board.say(f"nothing was deployed; {undeploying(asked.target, name)} ends what was started for it")
+        board.say(_ending(asked, name))
         raise
     return core, found
+
+
+def _ending(asked: Asked, name: str) -> str:
+    return f"nothing was deployed; {undeploying(asked, name)} ends what was started for it"
+
+
+def _said(message: str, target: Target, name: str) -> list[str]:
+    """Return why there is no serving core, with what the target says of it beside that."""
+    try:
+        trouble = target.core_trouble(name)
+    except OutsideError:  # it has been said already that something is wrong
+        trouble = ""
+    return [message] if trouble in message else [message, f"at the target: {trouble}"]
 
 
 def _refuse_gaps(steps: Sequence[Step]) -> None:

@@ -12,7 +12,6 @@ import click
 from inferline.cli.outputs import FORMAT, Seconds
 from inferline.cli.progress import working
 from inferline.cli.tables import print_tables
-from inferline.cli.transition_document import transition_document
 from inferline.cli.transition_tables import changes_table, step_tables, verdict_lines
 from inferline.domain import Configuration
 from inferline.errors import Fault, InputError
@@ -21,7 +20,8 @@ from inferline.files.faults import attempt
 from inferline.units import NANO, format_duration
 from planner import Problem, pose
 from planner.transitions.rehearsal import rehearse
-from planner.transitions.timetable import ASSUMED_ACTIVATION_NS, ActivationDelay, Pace, activation_delay
+from planner.transitions.timetable import ASSUMED_ACTIVATION_NS, ActivationDelay, Pace, activation_delays
+from planner.transitions.transition_document import transition_document
 
 __all__ = ["command"]
 
@@ -139,12 +139,5 @@ def _beyond_limits(problem: Problem, path: Path, configuration: Configuration) -
 def _delays(
     inputs: Inputs, before: Configuration, after: Configuration, activation_s: float | None
 ) -> Mapping[tuple[str, str], ActivationDelay]:
-    """Return the activation delay of every (stage, hardware) that gets replicas."""
     given_ns = None if activation_s is None else round(activation_s * NANO)
-    delays = {}
-    for stage in inputs.pipeline.stages:
-        was, becomes = before[stage.name], after[stage.name]
-        if was.hardware != becomes.hardware or was.replicas < becomes.replicas:
-            profile = inputs.profiles[stage.model, becomes.hardware]
-            delays[stage.name, becomes.hardware] = activation_delay(profile, given_ns)
-    return delays
+    return activation_delays(inputs.pipeline, inputs.profiles, before, after, given_ns)

@@ -12,7 +12,7 @@ from inferline.cli.tables import share
 from inferline.units import format_duration
 from serving_adapter.client.documents import PipelineDocument
 from serving_adapter.deployment.looks import Attainment
-from serving_adapter.deployment.status import PipelineStatus, StageStatus
+from serving_adapter.deployment.status import PipelineStatus, SetStatus, StageStatus
 
 __all__ = ["status_document", "status_parts"]
 
@@ -47,6 +47,11 @@ def _replicas(status: PipelineStatus) -> Table:
                 str(each.restarts) if asked else "-",
                 style="red" if short else "",
             )
+    for name, sets in status.others.items():
+        for place, each in enumerate(sets):
+            ready = str(each.phases.get("ready", 0))
+            cells = ("" if place else name, each.version, each.hardware, "0", str(each.requested), ready, "-")
+            table.add_row(*cells, str(each.restarts))
     return table
 
 
@@ -77,10 +82,12 @@ def _lines(at: Reached, status: PipelineStatus) -> Iterator[str]:
     objective = f"{format_duration(status.slo.latency_ns)} at P{status.slo.percentile}"
     yield f"SLO      {objective}: {_attained(status.whole, status, 'since the core started')}"
     yield f"         {_attained(status.recent, status, f'in the last {status.over_s:.1f} s')}"
-    for stage in status.stages:
-        for each in stage.sets:
+    for sets in (*(stage.sets for stage in status.stages), *status.others.values()):
+        for each in sets:
             for message in each.messages:
                 yield f"replica  {message}"
+    if status.others:
+        yield f"remark   stages that the plan does not have still run: {', '.join(status.others)}; deploy it again"
 
 
 def _attained(seen: Attainment | None, status: PipelineStatus, when: str) -> str:
@@ -119,6 +126,7 @@ def _pipeline(status: PipelineStatus, record: PipelineDocument, at: Reached) -> 
         "attainment": _attainment(status.whole),
         "recent_attainment": _attainment(status.recent),
         "stages": {stage.name: _stage(stage) for stage in status.stages},
+        "others": {name: list(map(_set, sets)) for name, sets in status.others.items()},
         "plan": record["plan"],
     }
 
@@ -136,16 +144,17 @@ def _stage(stage: StageStatus) -> dict[str, Any]:
         "queued": stage.queued,
         "rate_qps": stage.rate_qps,
         "utilisation": stage.utilisation,
-        "sets": [
-            {
-                "version": each.version,
-                "hardware": each.hardware,
-                "planned": each.planned,
-                "requested": each.requested,
-                "phases": dict(each.phases),
-                "restarts": each.restarts,
-                "messages": list(each.messages),
-            }
-            for each in stage.sets
-        ],
+        "sets": list(map(_set, stage.sets)),
+    }
+
+
+def _set(seen: SetStatus) -> dict[str, Any]:
+    return {
+        "version": seen.version,
+        "hardware": seen.hardware,
+        "planned": seen.planned,
+        "requested": seen.requested,
+        "phases": dict(seen.phases),
+        "restarts": seen.restarts,
+        "messages": list(seen.messages),
     }

@@ -18,7 +18,7 @@ from inferline.files.limits import MAX_PIPELINE_BYTES
 from inferline.files.wording import listed, shown, suggestion
 from serving_adapter.replicas import Target
 
-__all__ = ["TARGETS", "Place", "check_options", "kubernetes_options", "open_target", "target_options"]
+__all__ = ["TARGETS", "Place", "check_options", "kubernetes_options", "open_target", "target_options", "target_words"]
 
 TARGETS = ("local", "docker", "kubernetes")
 
@@ -67,6 +67,9 @@ _WHOSE = {
     "options_file": ("--target-options", ("docker", "kubernetes")),
 }
 """Each option, and the targets that have a use for it."""
+
+_FOUND_BY = ("engine_url", "namespace", "context", "options_file")
+"""What says where a target is, and what is found there; the options file may do so too."""
 
 
 def target_options(command: _Command) -> _Command:
@@ -140,6 +143,15 @@ def check_options(place: Place) -> None:
     ]
     if faults:
         raise InputError(*faults)
+
+
+def target_words(place: Place) -> list[str]:
+    """Return the words of a command line that name a target, for another command that is to ask the same one."""
+    words = ["--target", str(place.target)]
+    for name in _FOUND_BY:
+        if (value := getattr(place, name)) is not None:
+            words += [_WHOSE[name][0], str(value)]
+    return words
 
 
 def _read(path: Path | None, kind: type[_Options], given: Mapping[str, Any]) -> _Options:

@@ -20,15 +20,15 @@ _RATE_NS = 5 * NANO
 
 
 @contextmanager
-def watching(situation: Situation) -> Iterator[Callable[[Seen, Outcome], None]]:
+def watching() -> Iterator[Callable[[Situation, Seen, Outcome], None]]:
     """Show every tick on standard error while the block runs, where that is a terminal; log lines stay above it."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda seen, outcome: None  # noqa: ARG005
+        yield lambda situation, seen, outcome: None  # noqa: ARG005
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
 
-        def show(seen: Seen, outcome: Outcome) -> None:
+        def show(situation: Situation, seen: Seen, outcome: Outcome) -> None:
             live.update(tick_table(situation, seen, outcome), refresh=True)
 
         yield show

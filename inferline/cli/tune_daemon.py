@@ -21,13 +21,14 @@ from inferline.cli.tune_parts import (
     Asked,
     arrivals_of,
     check_arrivals,
+    core_of,
     lease_of,
-    replicas_of,
-    rules_of,
     situation_of,
     warm,
 )
+from inferline.cli.tune_replan import Forces, begin, check_replan, replan_options, replanning_of
 from inferline.errors import Fault, InputError
+from inferline.files import load
 from inferline.units import NANO
 from serving_adapter.deployment import read_files
 from tuner.daemon import Daemon, Parts
@@ -58,7 +59,7 @@ _log = logging.getLogger(__name__)
 @click.option("--admin-port", type=click.IntRange(1, 65535), default=ADMIN_PORT, help="Its port for administration.")
 @click.option("--rpc-port", type=click.IntRange(1, 65535), default=7000, help="Its port for replicas.")
 @click.option(
-    "--policy", type=click.Choice(list(POLICIES)), default="certified", show_default=True, help="What decides."
+    "--policy", type=click.Choice(list(POLICIES)), default="twin", show_default=True, help="What decides."
 )
 @click.option(
     "--set",
@@ -116,6 +117,7 @@ _log = logging.getLogger(__name__)
     show_default=True,
     help="Least replicas: the pipeline file's minima, or what the plan has.",
 )
+@replan_options
 @click.option(
     "--lease",
     metavar="URL",
@@ -130,50 +132,62 @@ _log = logging.getLogger(__name__)
 def command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - the fields of Asked
     """Scale a deployed plan's replicas as its traffic changes.
 
-    PLAN is the plan.json that is deployed. Every change is one line on standard error, with its reason. It runs until
-    SIGTERM or ctrl-C, and leaves the replicas as they are then. A second daemon stands by until the first has gone.
+    PLAN is the plan.json that is deployed; when another one is deployed, it goes on with that. Every change is one
+    line on standard error, with its reason. It runs until SIGTERM or ctrl-C, and leaves the replicas as they are
+    then. A second daemon stands by until the first has gone.
 
     \b
     Example:
       inferline tune daemon plan.json --pipeline pipeline.yaml --arrivals core://127.0.0.1:1338
+      inferline tune daemon plan.json --pipeline pipeline.yaml --replan apply
       inferline tune daemon plan.json --pipeline pipeline.yaml --dry-run
     """
     asked = Asked(**{**options, "options": _numbers(options["options"])})
     if not asked.tick_s:
         raise InputError(Fault("--tick", "", "is 0; give it some time"))
     check_arrivals(asked)
+    check_replan(asked)
     files = read_files(asked.pipeline, asked.plan)
     lease = lease_of(asked, files.pipeline.name)
-    situation = situation_of(asked)
+    inputs = load(asked.pipeline)
+    situation = situation_of(asked, inputs, files.plan, str(asked.plan))
     spec = POLICIES[asked.policy]
     warm(situation, spec.policy)
-    rules = rules_of(asked, situation, spec.period_ns)
-    health = Health(rules.tick_ns)
+    health = Health(round(asked.tick_s * NANO))
     with ExitStack() as stack:
         target = stack.enter_context(closing(open_target(asked)))
-        replicas, core = replicas_of(asked, files, target)
+        core = core_of(asked, files.pipeline.name, target)
+        forces = Forces(asked, target, core, inputs, files)
+        force, plans, same = begin(asked, forces, situation)
+        stack.enter_context(closing(plans))
         arrivals = stack.enter_context(closing(arrivals_of(asked, files, core)))
         at = stack.enter_context(HealthServer(health, asked.health_port))
-        board = stack.enter_context(watching(situation))
+        board = stack.enter_context(watching())
         logging.basicConfig(
             stream=sys.stderr, level=logging.INFO, format="time=%(asctime)s level=%(levelname)s %(message)s"
         )
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request
+        if not same:
+            _log.warning('event=plan_differs message="%s is not what is deployed; it goes on with that"', asked.plan)
         daemon = Daemon(
             Parts(
-                situation=situation,
+                situation=force.situation,
                 policy=spec.policy,
-                rules=rules,
+                rules=force.rules,
                 arrivals=arrivals,
-                replicas=replicas,
+                replicas=force.replicas,
                 health=health,
                 lease=lease,
-                limit_s=max(10.0, 5 * rules.tick_ns / NANO),
+                limit_s=max(10.0, 5 * asked.tick_s),
                 watch=board,
+                plans=plans,
+                replanning=replanning_of(asked, force.situation, forces, plans),
             )
         )
         ended_by = _run(
-            daemon, f"{files.pipeline.name} policy={asked.policy} health=http://127.0.0.1:{at.port}/health"
+            daemon,
+            f"{files.pipeline.name} policy={asked.policy} replan={asked.replan} "
+            f"health=http://127.0.0.1:{at.port}/health",
         )
     if ended_by == signal.SIGINT:
         context.exit(INTERRUPTED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -16,15 +16,14 @@ from inferline.cli.server_options import Server, address, reached
 from inferline.cli.targets import kubernetes_options
 from inferline.domain import draw_routes
 from inferline.errors import Fault, InputError, OutsideError
-from inferline.files import load, read_configuration, read_plan
-from inferline.files.faults import attempt
+from inferline.files import Inputs, complete_plan_of
 from inferline.laboratory import experiment_of, look_ahead, network_of
-from inferline.tuning import SeenArrivals, TargetReplicas
+from inferline.tuning import SeenArrivals
 from inferline.units import NANO
 from planner.transitions.timetable import activation_delay
 from serving_adapter.arrivals import CoreArrivals, PrometheusArrivals
 from serving_adapter.client.admin import AdminClient
-from serving_adapter.deployment import Files, wanted_of
+from serving_adapter.deployment import Files
 from serving_adapter.leases import FileLease, KubernetesLease, RedisLease
 from serving_adapter.replicas import CoreAddress, Target
 from serving_adapter.replicas.local.folders import file_name, home
@@ -33,7 +32,20 @@ from tuner.policies import POLICIES
 from tuner.protocols import Lease
 from tuner.situation import Observation, Policy, Situation, StageObservation
 
-__all__ = ["Asked", "arrivals_of", "check_arrivals", "lease_of", "replicas_of", "rules_of", "situation_of", "warm"]
+__all__ = [
+    "Asked",
+    "admin_url",
+    "arrivals_of",
+    "check_arrivals",
+    "core_of",
+    "deployed_versions",
+    "lease_of",
+    "open_admin",
+    "reads_core",
+    "rules_of",
+    "situation_of",
+    "warm",
+]
 
 _LEAST_TIME_OUT_NS = 30 * NANO
 _LEAST_CALM_NS = 15 * NANO
@@ -60,6 +72,10 @@ class Asked:
     calm_s: float | None
     respect_s: float
     floor: str
+    replan: str
+    replan_after_s: float
+    replan_every_s: float
+    replan_out: Path | None
     lease: str | None
     health_port: int
     dry_run: bool
@@ -72,20 +88,24 @@ class Asked:
     options_file: Path | None
 
 
-def situation_of(asked: Asked) -> Situation:
-    """Return what does not change while the plan is in force.
+def situation_of(asked: Asked, inputs: Inputs, document: Mapping[str, Any], name: str) -> Situation:
+    """Return what does not change while a plan is in force.
+
+    Parameters
+    ----------
+    asked
+        The options.
+    inputs
+        Pipeline, profiles and traffic.
+    document, name
+        The plan, and what faults call it.
 
     Raises
     ------
     InputError
-        With every fault of the files, and of how they fit together.
+        With every fault of the plan and of the options.
     """
-    inputs = load(asked.pipeline)
-    faults: list[Fault] = []
-    attempt(faults, partial(read_configuration, asked.plan, inputs.pipeline, inputs.profiles))
-    plan = attempt(faults, partial(read_plan, asked.plan, inputs.pipeline))
-    if faults or plan is None:
-        raise InputError(*dict.fromkeys(faults))
+    plan = complete_plan_of(document, name, inputs.pipeline, inputs.profiles)
     given_ns = None if asked.activation_s is None else round(asked.activation_s * NANO)
     delays = {
         stage.name: activation_delay(inputs.profiles[stage.model, chosen.hardware], given_ns).delay_ns
@@ -155,31 +175,32 @@ def warm(situation: Situation, policy: Policy) -> None:
     policy(situation, Observation(now_ns=10 * NANO, stages=stages), None)
 
 
-def replicas_of(asked: Asked, files: Files, target: Target) -> tuple[TargetReplicas, CoreAddress]:
-    """Return where replicas are asked for, and the serving core as replicas reach it.
+def core_of(asked: Asked, name: str, target: Target) -> CoreAddress:
+    """Return the serving core as replicas reach it.
 
     Raises
     ------
     InputError
-        When nobody says where the core is.
+        When nobody says where it is.
+    OutsideError
+        When the target cannot be asked.
+    """
+    if asked.server is not None:
+        return address(asked.server, asked.query_port, asked.admin_port, asked.rpc_port)
+    own = target.core(name)
+    if own is None:
+        raise InputError(f"target {asked.target} runs no serving core for {name}; say --server HOST[:ADMIN_PORT]")
+    return own
+
+
+def deployed_versions(asked: Asked, files: Files, target: Target) -> dict[str, str]:
+    """Return the version of each stage that is asked for on the plan's hardware.
+
+    Raises
+    ------
     OutsideError
         When the target cannot be asked, or the plan is not deployed there.
     """
-    name = files.pipeline.name
-    if asked.server is not None:
-        core = address(asked.server, asked.query_port, asked.admin_port, asked.rpc_port)
-    else:
-        own = target.core(name)
-        if own is None:
-            raise InputError(f"target {asked.target} runs no serving core for {name}; say --server HOST[:ADMIN_PORT]")
-        core = own
-    versions = _versions(asked, files, target)
-    sets = {each.stage: each for each in wanted_of(files, versions).sets.values()}
-    return TargetReplicas(target, core, sets), core
-
-
-def _versions(asked: Asked, files: Files, target: Target) -> dict[str, str]:
-    """Return the version of each stage that is asked for on the plan's hardware."""
     requested = target.requested(files.pipeline.name)
     versions: dict[str, str] = {}
     for stage, hardware in files.hardware.items():
@@ -210,14 +231,33 @@ def arrivals_of(asked: Asked, files: Files, core: CoreAddress) -> SeenArrivals:
         When the core's name means nothing here.
     """
     name = files.pipeline.name
-    if asked.arrivals is not None and asked.arrivals.startswith("prometheus://"):
-        url = f"http://{asked.arrivals.removeprefix('prometheus://')}"
+    if not reads_core(asked):
+        url = f"http://{(asked.arrivals or '').removeprefix('prometheus://')}"
         return SeenArrivals(PrometheusArrivals(url, name, files.stages), files.stages)
-    if asked.arrivals is None:
-        url = reached(core, option="--arrivals").admin_url
-    else:
-        url = f"http://{asked.arrivals.removeprefix('core://')}"
-    return SeenArrivals(CoreArrivals(_client(asked, url), name), files.stages)
+    return SeenArrivals(CoreArrivals(open_admin(asked, core), name), files.stages)
+
+
+def reads_core(asked: Asked) -> bool:
+    """Whether the serving core itself is asked, not a Prometheus."""
+    return asked.arrivals is None or asked.arrivals.startswith("core://")
+
+
+def admin_url(asked: Asked, core: CoreAddress) -> str:
+    """Return where the core is administered, as it is reached from here.
+
+    Raises
+    ------
+    OutsideError
+        When its name means nothing here.
+    """
+    if asked.arrivals is not None and reads_core(asked):
+        return f"http://{asked.arrivals.removeprefix('core://')}"
+    return reached(core, option="--arrivals").admin_url
+
+
+def open_admin(asked: Asked, core: CoreAddress) -> AdminClient:
+    """Return a client of the core's administration; errors are those of `admin_url`."""
+    return AdminClient(admin_url(asked, core), asked.admin_token, timeout_s=max(2.0, 3 * asked.tick_s))
 
 
 def check_arrivals(asked: Asked) -> None:
@@ -238,10 +278,6 @@ def check_arrivals(asked: Asked) -> None:
     if not fine or parts.scheme not in {"core", "prometheus"}:
         message = f"{asked.arrivals!r} is none; write core://HOST:ADMIN_PORT or prometheus://HOST:PORT"
         raise InputError(Fault("--arrivals", "", message))
-
-
-def _client(asked: Asked, url: str) -> AdminClient:
-    return AdminClient(url, asked.admin_token, timeout_s=max(2.0, 3 * asked.tick_s))
 
 
 def lease_of(asked: Asked, name: str) -> Lease | None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import click
 
+from inferline.cli.changing import changing
 from inferline.cli.outputs import FORMAT, Seconds
 from inferline.cli.pipeline_argument import pipeline_name
 from inferline.cli.progress import working
 from inferline.cli.server_options import ADMIN_TOKEN, QUERY_PORT, Server, ServerAddress, found_core, reached
-from inferline.cli.targets import TARGETS, open_target, target_options
+from inferline.cli.targets import TARGETS, check_options, open_target, target_options
 from inferline.errors import InferlineError
 from serving_adapter.client.admin import AdminClient
 from serving_adapter.deployment.readiness import await_gone
@@ -76,10 +77,16 @@ def command(**options: Any) -> None:  # noqa: ANN401 - the fields of Asked
     """
     asked = Asked(**options)
     name = pipeline_name(asked.pipeline)
-    with working(f"stopping {name}"), closing(open_target(asked)) as target:
+    check_options(asked)
+    with (
+        working(f"stopping {name}"),
+        changing(asked, name, "inferline undeploy") as still_ours,
+        closing(open_target(asked)) as target,
+    ):
         replicas = {key: count for key, count in target.requested(name).items() if count}
         core = target.core(name)
         deleted_at = _deleted(asked, name, core)
+        still_ours()
         target.stop(name)
         await_gone(target, name, None, 0, asked.timeout_s)
     stopped = Stopped(name=name, replicas=replicas, core=core, deleted_at=deleted_at)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inferline.files.pipeline_file.pipeline import PipelineFile, pipeline_of, read_pipeline, schema
     from inferline.files.pipeline_file.workload import Generate, Workload
     from inferline.files.plan_file.plans import (
+        complete_plan_of,
         configuration_of,
         plan_document,
         prediction_document,
@@ -29,6 +30,7 @@ __all__ = [
     "PipelineFile",
     "ProfileTable",
     "Workload",
+    "complete_plan_of",
     "configuration_of",
     "load",
     "pipeline_of",
@@ -49,6 +51,7 @@ _HOME = {
     "inputs": ("Inputs", "load"),
     "pipeline_file.pipeline": ("PipelineFile", "pipeline_of", "read_pipeline", "schema"),
     "plan_file.plans": (
+        "complete_plan_of",
         "configuration_of",
         "plan_document",
         "prediction_document",

@@ -8,14 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inferline.domain import Profile
+from inferline.domain import Configuration, Pipeline, Profile
 from inferline.errors import InputError
 from inferline.units import MAX_TIME_NS, NANO
 from planner.problem import Problem
 from planner.transitions.transition import ADD, REMOVE, SWITCH, Transition, TransitionStep
 from simulator.epochs import Epoch, Schedule
 
-__all__ = ["ASSUMED_ACTIVATION_NS", "ActivationDelay", "Pace", "Slot", "activation_delay", "schedule", "timetable"]
+__all__ = [
+    "ASSUMED_ACTIVATION_NS",
+    "ActivationDelay",
+    "Pace",
+    "Slot",
+    "activation_delay",
+    "activation_delays",
+    "schedule",
+    "timetable",
+]
 
 Instants = NDArray[np.int64]
 
@@ -55,6 +64,33 @@ def activation_delay(profile: Profile, given_ns: int | None = None) -> Activatio
     if known.size:
         return ActivationDelay(delay_ns=round(min(float(known.max()) * NANO, MAX_TIME_NS)), source="profile")
     return ActivationDelay(delay_ns=ASSUMED_ACTIVATION_NS, source="assumed")
+
+
+def activation_delays(
+    pipeline: Pipeline,
+    profiles: Mapping[tuple[str, str], Profile],
+    before: Configuration,
+    after: Configuration,
+    given_ns: int | None = None,
+) -> Mapping[tuple[str, str], ActivationDelay]:
+    """Return the activation delay of every (stage, hardware) that gets replicas between two configurations.
+
+    Parameters
+    ----------
+    pipeline, profiles
+        The stages, and the profiles by (model, hardware).
+    before, after
+        Where the transition begins and ends.
+    given_ns
+        Instead of what the profiles say; None for nothing.
+    """
+    delays = {}
+    for stage in pipeline.stages:
+        was, becomes = before[stage.name], after[stage.name]
+        if was.hardware != becomes.hardware or was.replicas < becomes.replicas:
+            profile = profiles[stage.model, becomes.hardware]
+            delays[stage.name, becomes.hardware] = activation_delay(profile, given_ns)
+    return delays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -354,6 +354,8 @@ class AdminClient:
         if status == httpx.codes.BAD_REQUEST:
             raise InputError(Fault(tried, "", content.decode(errors="replace")))
         said = f"the server answered {status}: {_shown(content) or '(nothing)'}"
+        if status == httpx.codes.UNAUTHORIZED:
+            said += " Give the token that the server was started with, as INFERLINE_ADMIN_TOKEN."
         if httpx.codes.is_client_error(status):
             raise InputError(Fault(tried, "", said))
         raise OutsideError(f"{tried}: {said}")

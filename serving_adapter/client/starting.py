@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic, sleep
 
-from inferline.errors import OutsideError
+from inferline.errors import InferlineError, OutsideError
 from serving_adapter.client.admin import AdminClient
 from serving_adapter.replicas import Replica, ReplicaSet, Target
 
@@ -34,9 +34,17 @@ def await_core(
         if clock() >= until_s:
             raise OutsideError(
                 f"no serving core took queries at {query_url} and administration at {admin.url} within "
-                f"{timeout_s:g} s; start one, or say where it listens"
+                f"{timeout_s:g} s{_last_answer(admin)}; start one, or say where it listens"
             )
         pause(_POLL_S)
+
+
+def _last_answer(admin: AdminClient) -> str:
+    try:
+        admin.ping()
+    except InferlineError as error:
+        return f" ({error})"
+    return ", though administration is taken there"
 
 
 def await_replicas(

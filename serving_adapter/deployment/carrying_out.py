@@ -48,6 +48,8 @@ class Site:
         The interfaces of the serving core as they are reached from here.
     timeout_s
         How long replicas may take until they can serve, and until they have ended.
+    check
+        Called before every change: raises OutsideError when somebody else may change the deployment by now.
     """
 
     target: Target
@@ -55,6 +57,7 @@ class Site:
     admin: AdminClient
     query_url: str
     timeout_s: float
+    check: Callable[[], None] = lambda: None
 
 
 def carry_out(
@@ -100,6 +103,7 @@ def carry_out(
             doing.start(list(group))
             continue
         for step in group:
+            site.check()
             observer.began(step)
             doing.one(step)
             observer.done(step)
@@ -131,6 +135,7 @@ class _Doing:
         """Start replicas, and wait until all of them can serve."""
         started = [replace(self._sets[step.key], replicas=step.after) for step in steps if step.key is not None]
         for step, each in zip(steps, started, strict=True):
+            self._site.check()
             self._observer.began(step)
             self._site.target.start(each, self._site.core)
         self.await_ready(started)

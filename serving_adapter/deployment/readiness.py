@@ -85,8 +85,8 @@ def await_gone(
         if clock() >= until_s:
             what = f"pipeline {deployment!r}" if key is None else f"stage {key.stage!r} on {key.hardware}"
             raise OutsideError(
-                f"{what}: {len(left) - most} replicas have not ended after {timeout_s:g} s: "
-                f"{', '.join(each.id for each in left)}"
+                f"{what}: {len(left) - most} of {len(left)} replicas have still to end after {timeout_s:g} s: "
+                f"{', '.join(each.id for each in left)}; the same command again waits for them further"
             )
         pause(POLL_S)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from inferline.domain import Slo
@@ -114,6 +114,8 @@ class PipelineStatus:
         was no query.
     stages
         Its stages, in topological order.
+    others
+        By stage that it does not have any more, the sets that the target still has.
     """
 
     name: str
@@ -122,6 +124,7 @@ class PipelineStatus:
     whole: Attainment | None
     recent: Attainment | None
     stages: tuple[StageStatus, ...]
+    others: Mapping[str, tuple[SetStatus, ...]]
 
 
 def status_of(
@@ -177,6 +180,7 @@ def status_of(
         whole=attainment(seen, slo_s),
         recent=attainment(seen.since(before.pipelines.get(name, PipelineLook())), slo_s) if over_s else None,
         stages=tuple(stages),
+        others=_others({stage.name for stage in stages}, view),
     )
 
 
@@ -190,9 +194,20 @@ def _share(busy: float | None, replicas: int) -> float | None:
 
 
 def _sets(planned: SetKey, replicas: int, view: TargetView | None) -> tuple[SetStatus, ...]:
-    others = () if view is None else [*view.requested, *(each.key for each in view.replicas)]
-    keys = dict.fromkeys([planned, *(key for key in others if key.stage == planned.stage)])
+    keys = dict.fromkeys([planned, *(key for key in _keys(view) if key.stage == planned.stage)])
     return tuple(_set(key, replicas if key == planned else 0, view) for key in keys)
+
+
+def _others(stages: Collection[str], view: TargetView | None) -> Mapping[str, tuple[SetStatus, ...]]:
+    others: dict[str, tuple[SetStatus, ...]] = {}
+    for key in dict.fromkeys(_keys(view)):
+        if key.stage not in stages:
+            others[key.stage] = (*others.get(key.stage, ()), _set(key, 0, view))
+    return others
+
+
+def _keys(view: TargetView | None) -> Sequence[SetKey]:
+    return () if view is None else [*view.requested, *(each.key for each in view.replicas)]
 
 
 def _set(key: SetKey, planned: int, view: TargetView | None) -> SetStatus:

@@ -19,10 +19,13 @@ class FileLease:
     ----------
     path
         The file; made when it is not there, never removed. A folder that several machines share is no place for it.
+    words
+        Written into it for those who come second: who has it. The number of this process when there are none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, words: str = "") -> None:
         self._path = path
+        self._words = words or f"process {os.getpid()}"
         self._descriptor = -1
 
     def hold(self) -> int | None:
@@ -55,7 +58,7 @@ class FileLease:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.truncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())  # for whoever wonders
+            os.write(descriptor, f"{self._words}\n".encode())
         except BlockingIOError:
             os.close(descriptor)
             return False
@@ -64,6 +67,13 @@ class FileLease:
             raise
         self._descriptor = descriptor
         return True
+
+    def holder(self) -> str:
+        """Return what its holder has written into it, after `hold` has found it to be another's."""
+        try:
+            return self._path.read_text(errors="replace").strip() or "somebody"
+        except OSError:
+            return "somebody"
 
     def release(self) -> None:
         """Give it back, if it is ours."""

@@ -22,6 +22,9 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases")
 _MARGIN = 0.2
 """Share of the lease's time that its holder does not count on: clocks of two machines run at different rates."""
 
+_WORDS = "inferline.io/holder"
+"""Annotation for people."""
+
 _ABSENT, _CONFLICT = 404, 409
 
 _log = logging.getLogger(__name__)
@@ -42,16 +45,23 @@ class KubernetesLease:
         Of the object.
     duration_s
         How long after its holder's end it is free; whole seconds.
+    words
+        Kept beside it for those who come second: who has it.
     """
 
-    def __init__(self, connection: Connection, namespace: str, name: str, duration_s: int = 15) -> None:
+    def __init__(
+        self, connection: Connection, namespace: str, name: str, duration_s: int = 15, words: str = ""
+    ) -> None:
         self._connection = connection
         self._namespace = namespace
         self._name = name
         self._duration_s = duration_s
         self._holder = f"{socket.gethostname()}_{uuid4().hex}"
+        self._words = words
         self._version = ""
         self._seen_ns = 0
+        self._other = ""
+        self._other_lives = False
 
     def hold(self) -> int | None:
         """Take it or renew it; return until when it is ours, monotonic nanoseconds. None: it is another's.
@@ -67,11 +77,10 @@ class KubernetesLease:
         return asked_ns + round(self._duration_s * (1 - _MARGIN) * NANO) if taken else None
 
     def _create(self) -> bool:
-        metadata = {"name": self._name, "namespace": self._namespace}
         document = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": metadata,
+            "metadata": self._metadata({"name": self._name, "namespace": self._namespace}),
             "spec": self._spec({}),
         }
         return self._ask("create", "", document) is not None
@@ -79,12 +88,20 @@ class KubernetesLease:
     def _take(self, found: dict[str, Any], asked_ns: int) -> bool:
         spec, version = found.get("spec") or {}, found["metadata"]["resourceVersion"]
         if version != self._version:
+            self._other_lives = bool(self._version)
             self._version, self._seen_ns = version, asked_ns
         holder = spec.get("holderIdentity")
         duration_ns = (spec.get("leaseDurationSeconds") or self._duration_s) * NANO
         if holder and holder != self._holder and asked_ns - self._seen_ns < duration_ns:
+            self._other = (found["metadata"].get("annotations") or {}).get(_WORDS) or holder
             return False
-        return self._ask("update", self._name, {**found, "spec": self._spec(spec)}) is not None
+        changed = {**found, "metadata": self._metadata(found["metadata"]), "spec": self._spec(spec)}
+        return self._ask("update", self._name, changed) is not None
+
+    def _metadata(self, before: dict[str, Any]) -> dict[str, Any]:
+        if not self._words:
+            return before
+        return {**before, "annotations": {**(before.get("annotations") or {}), _WORDS: self._words}}
 
     def _spec(self, before: dict[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # for people: nobody computes with it
@@ -99,6 +116,13 @@ class KubernetesLease:
             "renewTime": now,
             "leaseTransitions": number,
         }
+
+    def holder(self) -> str:
+        """Return who has it, once it has been seen that they renew it; nothing before, when they may have gone.
+
+        It takes two calls of `hold` at least, one of them after a renewal.
+        """
+        return self._other if self._other_lives else ""
 
     def release(self) -> None:
         """Give it back, if it is ours.

@@ -133,6 +133,9 @@ class Target(Protocol):
     def core(self, deployment: str) -> CoreAddress | None:
         """Return where the serving core listens that the place runs for a deployment; None when it runs none."""
 
+    def core_trouble(self, deployment: str) -> str:
+        """Return why that serving core does not run, or has ended before; nothing when the place cannot tell."""
+
     def start(self, wanted: ReplicaSet, core: CoreAddress) -> None:
         """Have exactly so many such replicas, and keep them running: one that ends is started again, with a back-off.
 

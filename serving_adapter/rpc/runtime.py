@@ -27,7 +27,7 @@ from serving_adapter.rpc.runtime_cores import take_cores
 from serving_adapter.rpc.runtime_settings import SETTINGS, RuntimeSettings, read_settings
 
 if TYPE_CHECKING:
-    from serving_adapter.rpc.container import BatchTimes, Container
+    from serving_adapter.rpc.serving import BatchTimes, Container
 
 __all__ = ["FAILED", "MODULE_MISSING", "main"]
 
@@ -132,7 +132,7 @@ def _prepare(settings: RuntimeSettings) -> Container:
         raise InputError(Fault("CLIPPER_IP (--ip)", "", message)) from None
     threads = take_cores(settings.cpus, settings.threads)
     from serving_adapter.rpc import runtime_model  # noqa: PLC0415 - see above
-    from serving_adapter.rpc.container import Container  # noqa: PLC0415 - see above
+    from serving_adapter.rpc.serving import Container  # noqa: PLC0415 - see above
 
     start = perf_counter()
     model, input_type = runtime_model.load(settings, threads)

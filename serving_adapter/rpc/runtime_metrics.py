@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
 
-from serving_adapter.rpc.container import BatchTimes
+from serving_adapter.rpc.serving import BatchTimes
 
 __all__ = ["ContainerMetrics", "serve_metrics"]
 

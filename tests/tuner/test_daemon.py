@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from inferline.errors import OutsideError
-from tuner.control import Rules
-from tuner.daemon import Daemon, Parts
+from tuner.control import Record, Rules
+from tuner.daemon import Daemon, Parts, record_words
 from tuner.health import Health, HealthServer
+from tuner.plans import InForce, Unfit
 from tuner.protocols import ArrivalsSeen, StageArrivals
+from tuner.replanning import ReplanningState
 
 TICK_NS = 20_000_000
 
@@ -74,7 +76,7 @@ def started(play, two_stages):
     """Return a function: starts a daemon on a world, and returns it with its policy, its records and its health."""
     ends = []
 
-    def start(world, *, lease=False):
+    def start(world, *, lease=False, **parts):
         situation = two_stages()
         policy = play(situation).policy
         names = list(world.counts)
@@ -99,7 +101,8 @@ def started(play, two_stages):
                 health=health,
                 lease=world if lease else None,
                 limit_s=0.1,
-                watch=lambda _, outcome: records.extend(outcome.records),
+                watch=lambda _, __, outcome: records.extend(outcome.records),
+                **parts,
             )
         )
         thread = Thread(target=daemon.run)
@@ -224,3 +227,63 @@ def test_the_endpoint_tells_how_it_is(started):
         assert status(at, "/none")[0] == 404
         with pytest.raises(OutsideError, match="cannot listen"):
             HealthServer(health, at.port)
+
+
+class Plans:
+    """Says what it was told to, once."""
+
+    def __init__(self):
+        self.next = None
+        self.looks = 0
+
+    def look(self):
+        self.looks += 1
+        found, self.next = self.next, None
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def test_another_plan_in_force_is_gone_on_with(started, two_stages, caplog):
+    caplog.set_level("INFO")
+    world, other, plans = World(), World(), Plans()
+    other.counts = {"detect": 3, "read": 1}
+    daemon, policy, _, health = started(world, plans=plans)
+    until(health.ready)
+    policy.wants = {"detect": 4}
+    until(lambda: world.asked == [("detect", 4)])
+    plans.next = OutsideError("no answer")
+    until(lambda: 'event=plan_unknown message="no answer"' in caplog.text)
+    situation = two_stages()
+    plans.next = InForce(situation=situation, rules=daemon._force.rules, replicas=other)
+    until(lambda: other.asked == [("detect", 4)])
+    assert "event=plan_changed" in caplog.text
+    assert "event=operator" not in caplog.text
+    plans.next = Unfit(reason="other stages")
+    until(lambda: 'event=unfit message="other stages"' in caplog.text)
+    policy.wants = {"detect": 5}
+    asked = len(policy.notes)
+    until(lambda: len(policy.notes) > asked + 5)
+    assert other.asked == [("detect", 4)]
+    plans.next = InForce(situation=situation, rules=daemon._force.rules, replicas=other)
+    until(lambda: other.asked == [("detect", 4), ("detect", 5)])
+    assert world.asked == [("detect", 4)]
+
+
+def test_the_endpoint_tells_how_planning_anew_stands():
+    health = Health(TICK_NS)
+    assert health.told() == ""
+    health.note_replanning(ReplanningState(doing="planning"))
+    assert health.told() == "replanning: planning\n"
+    assert b'inferline_tuner_replanning{doing="planning"} 1.0' in health.metrics()
+    assert b"saving" not in health.metrics()
+    health.note_replanning(ReplanningState(saving_usd_per_hour=0.25, failure="no replica can serve"))
+    assert health.told() == "replanning: watching, last saving 0.25 $/h, last failure: no replica can serve\n"
+    assert b"inferline_tuner_replan_saving_usd_per_hour 0.25" in health.metrics()
+    with HealthServer(health) as at, urlopen(f"http://127.0.0.1:{at.port}/health", timeout=5) as reply:
+        assert reply.read().decode() == f"yes\n{health.told()}"
+
+
+def test_figures_stand_before_words():
+    record = Record(event="replanned", figures={"saving_usd_per_hour": -0.5}, message="dearer")
+    assert record_words(record) == 'event=replanned saving_usd_per_hour=-0.5 message="dearer"'

@@ -56,13 +56,13 @@ POLICIES: Mapping[str, PolicySpec] = MappingProxyType(
             policy=_certified.certified,
             period_ns=_certified.PERIOD_NS,
             options=asdict(_certified.CertifiedConstants()),
-            description="delay bounds at every stage's own queue, at the rate to expect when new replicas serve",
+            description="delay bounds at every stage's own queue, at the rate that may come until new replicas serve",
         ),
         "twin": PolicySpec(
             policy=_twin.twin,
             period_ns=_twin.PERIOD_NS,
-            options={**asdict(_certified.CertifiedConstants()), **asdict(_twin.TwinConstants())},
-            description="the certified counts, checked and trimmed by simulating the next seconds",
+            options=asdict(_twin.TwinConstants()),
+            description="the cheapest counts that pass a simulation of what may come until new replicas serve",
             looks_ahead=True,
         ),
         "inferline": PolicySpec(

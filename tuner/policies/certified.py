@@ -2,45 +2,44 @@
 
 Each tick:
 
-1. The rate to be ready for when a replica that is asked for now serves (`tuner.policies.demand`), for every stage:
-   what arrives at its own queue, what its parents are about to send on, and how much more came of such a rate before.
-2. For traffic within the plan's envelope the plan's own counts are enough, for so many times of it so many times of
-   them, and at lower rates at least their share is needed (`tuner.policies.evidence`).
-3. Within these bounds, the recent arrivals are replayed at that rate, and the cheapest counts are found with which
-   the delays of the stages (`tuner.policies.delays`) keep every path within its latency (`tuner.policies.sizing`).
-   The delays are those that the wanted share of the replayed queries keeps, not those of the unluckiest one.
-4. What has piled up is drained fast (`tuner.policies.backlog`).
+1. The recent arrivals at every stage's queue are replayed at the rate to be ready for when a replica that is asked
+   for now serves (`tuner.policies.demand`).
+2. The cheapest counts are found with which the delays of the stages keep every path within its latency
+   (`tuner.policies.sizing`): bounds on the delay of each query by itself, at the share of the queries that is wanted
+   (`tuner.policies.delays`). With the option ``quantile`` at 1 that is the bound of `inferline.calculus` on the
+   longest delay of all, which no arrivals within the replayed curve exceed.
+3. The counts are held for a while, and what has piled up is drained fast (`tuner.policies.holding`).
+4. Of that, no more is asked for than the published tuner would pay, and what has been saved against it
+   (`tuner.policies.budget`): where that one holds more than is certified to be needed, the rest is saved, and
+   where it holds too little, the savings are spent. So it is never the dearer of the two, and seldom the later.
 
-Counts go up at once, and come down to those for the highest rate of the last `hold_s`, so that one quiet moment takes
-nothing away. What was asked for to drain a backlog goes as soon as there is none.
+No simulator is needed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inferline.calculus import WholeTrace, delay_bound_ns
 from inferline.units import NANO
-from tuner.policies.backlog import Asked, asked_after, draining
-from tuner.policies.bounds import constants, decide, requested
+from tuner.policies.bounds import constants
+from tuner.policies.budget import Budget, budget_after, within_budget
 from tuner.policies.delays import delay_ns, throughput_qps
-from tuner.policies.demand import Headroom, rates_expected, shares_seen
-from tuner.policies.evidence import excess, planned_bounds
-from tuner.policies.load import LoadNote, replay_ns
+from tuner.policies.demand import demand
+from tuner.policies.holding import HoldingNote, asking, last_sized, wanting
+from tuner.policies.replayed import replay_ns
 from tuner.policies.sizing import latency_paths, size
 from tuner.situation import Decision, Observation, Reason, Situation
 
-__all__ = ["PERIOD_NS", "Assessment", "CertifiedConstants", "CertifiedNote", "assess", "certified", "conclude"]
+__all__ = ["PERIOD_NS", "CertifiedConstants", "certified"]
 
 PERIOD_NS = NANO
-
-Rates = Mapping[str, float]
-"""Queries per second, by stage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,102 +48,32 @@ class CertifiedConstants:
 
     Parameters
     ----------
+    growth_per_s
+        By what part of itself the traffic may grow in a second: insured until replicas that are asked for now serve.
     quantile
-        Share of the replayed queries whose delay at each stage counts: 0.99, as in the plan's evidence.
-    headroom_quantile
-        Share of the past growths, within an activation delay, that the headroom covers.
-    memory_s
-        How far back growth counts.
-    least_headroom, most_headroom
-        Bounds of the headroom.
+        Share of the replayed queries whose delay at each stage counts; 1 for the longest.
     replay_s, replay_queries
         The replay takes the last arrivals of so long, but at most so many of them.
     hold_s
-        Counts come down to those for the highest rate of so long.
-    keep_s
-        Of the plan's counts, what was needed so long ago or later is kept: 120 s, for which AutoScale (Gandhi et al.,
-        TOCS 2012) leaves on what has no work. Not longer than arrivals are seen.
-    beyond_s
-        As many times as the plan's envelope was exceeded, its counts are taken to be enough for so long.
+        What was needed so long ago, or later, is needed still.
     drain_s
         A backlog shall be gone so long after the replicas that drain it serve.
-    slack
-        Factor on the latency that each path may take.
     """
 
+    growth_per_s: float = 0.2
     quantile: float = 0.99
-    headroom_quantile: float = 0.99
-    memory_s: float = 600.0
-    least_headroom: float = 1.08
-    most_headroom: float = 3.0
     replay_s: float = 60.0
     replay_queries: int = 8192
-    hold_s: float = 15.0
-    keep_s: float = 120.0
-    beyond_s: float = 600.0
+    hold_s: float = 20.0
     drain_s: float = 0.25
-    slack: float = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertifiedNote:
-    """What `certified` remembers.
+    """What `certified` remembers: its counts, and what the published tuner would have done."""
 
-    Parameters
-    ----------
-    first_ns
-        The first tick.
-    loads
-        By stage.
-    rates
-        (instant, rates to be ready for) of the hold time.
-    excesses
-        (instant, times the plan's envelope), the largest since, of the time that they count.
-    sized
-        The counts that were found.
-    asked
-        What may still be starting.
-    """
-
-    first_ns: int
-    loads: Mapping[str, LoadNote]
-    rates: tuple[tuple[int, Rates], ...]
-    excesses: tuple[tuple[int, float], ...]
-    sized: Mapping[str, int]
-    asked: Asked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assessment:
-    """What a tick has found before it decides.
-
-    Parameters
-    ----------
-    loads, rates, excesses
-        To be remembered.
-    rate_qps
-        The highest rates to be ready for of the hold time.
-    shares
-        By edge, of the last minute.
-    least
-        By stage, the counts below which the rate is not carried, or the plan's share not kept.
-    sized
-        By stage, the cheapest counts that are certified at that rate.
-    used
-        Largest share of a path's latency that they use; above 1 when more replicas would not help.
-    draining
-        By stage, the counts that drain the backlog; 0 for none.
-    """
-
-    loads: Mapping[str, LoadNote]
-    rates: tuple[tuple[int, Rates], ...]
-    excesses: tuple[tuple[int, float], ...]
-    rate_qps: Rates
-    shares: Mapping[tuple[str, str], float]
-    least: Mapping[str, int]
-    sized: Mapping[str, int]
-    used: float
-    draining: Mapping[str, int]
+    holding: HoldingNote
+    budget: Budget
 
 
 def certified(
@@ -158,143 +87,57 @@ def certified(
         As of every `tuner.situation.Policy`; options are `CertifiedConstants`.
     """
     given = constants(CertifiedConstants, situation.options)
-    assessed = assess(situation, observation, note, given)
-    return conclude(situation, observation, note, given, assessed, assessed.sized, "certified")
-
-
-def assess(
-    situation: Situation, observation: Observation, note: CertifiedNote | None, given: CertifiedConstants
-) -> Assessment:
-    """Find the rates to be ready for, the certified counts and those that drain the backlog."""
-    now_ns = observation.now_ns
-    shares = shares_seen(situation, observation)
-    headroom = Headroom(
-        lead_ns=PERIOD_NS,
-        quantile=given.headroom_quantile,
-        memory_ns=round(given.memory_s * NANO),
-        least=given.least_headroom,
-        most=given.most_headroom,
+    expected = demand(situation, observation, growth_per_s=given.growth_per_s, period_ns=PERIOD_NS)
+    rate_qps = {name: rate * expected.growth[name] for name, rate in expected.rate_qps.items()}
+    budget = budget_after(situation, observation, None if note is None else note.budget)
+    before = None if note is None else note.holding
+    sized, used = _sized(situation, observation, rate_qps, last_sized(observation, before), given)
+    window_ns = round(given.replay_s * NANO)
+    reasons = {
+        name: Reason(rule="certified", window_ns=window_ns, measured=used, threshold=rate_qps[name]) for name in sized
+    }
+    wanted = wanting(
+        situation, observation, before, expected, sized, reasons, hold_s=given.hold_s, drain_s=given.drain_s
     )
-    now_qps, loads = rates_expected(situation, observation, shares, None if note is None else note.loads, headroom)
-    since_ns = now_ns - round(given.hold_s * NANO)
-    before = () if note is None else tuple(each for each in note.rates if each[0] > since_ns)
-    rates = (*before, (now_ns, now_qps))
-    rate_qps = {name: max(each[name] for _, each in rates) for name in now_qps}
-    excesses = _excesses(situation, observation, note, round(given.beyond_s * NANO))
-    times = max((each for _, each in excesses), default=1.0)
-    start = requested(observation) if note is None else note.sized
-    sized, used, least = _sized(situation, observation, given, rate_qps, start, times)
-    asked = {} if note is None else note.asked
-    return Assessment(
-        loads=loads,
-        rates=rates,
-        excesses=excesses,
-        rate_qps=rate_qps,
-        shares=shares,
-        least=least,
-        sized=sized,
-        used=used,
-        draining=draining(situation, observation, asked, now_qps, shares, max(given.drain_s, 1e-3)),
-    )
-
-
-def conclude(
-    situation: Situation,
-    observation: Observation,
-    note: CertifiedNote | None,
-    given: CertifiedConstants,
-    assessed: Assessment,
-    sized: Mapping[str, int],
-    rule: str,
-) -> tuple[Decision, CertifiedNote]:
-    """Return the decision for counts: those and what drains the backlog; in the first hold time nothing is taken."""
-    now_ns = observation.now_ns
-    first_ns = now_ns if note is None else note.first_ns
-    present = requested(observation) if now_ns - first_ns < round(given.hold_s * NANO) else {}
-    wanted, reasons = {}, {}
-    for name, count in sized.items():
-        wanted[name] = max(count, present.get(name, 0), assessed.draining[name])
-        reasons[name] = Reason(
-            rule=rule,
-            window_ns=round(given.replay_s * NANO),
-            measured=assessed.used,
-            threshold=assessed.rate_qps[name],
-        )
-        if assessed.draining[name] > count:
-            queued = observation.stages[name].queued
-            reasons[name] = Reason(rule="backlog", window_ns=round(given.drain_s * NANO), measured=queued)
-    decision = decide(situation, observation, wanted, reasons)
-    return decision, CertifiedNote(
-        first_ns=first_ns,
-        loads=assessed.loads,
-        rates=assessed.rates,
-        excesses=assessed.excesses,
-        sized=sized,
-        asked=asked_after(situation, observation, {} if note is None else note.asked, decision.replicas),
-    )
-
-
-def _excesses(
-    situation: Situation, observation: Observation, note: CertifiedNote | None, memory_ns: int
-) -> tuple[tuple[int, float], ...]:
-    """Return by how much the plan's envelope was exceeded, this tick included; what a later one tops is left out."""
-    if note is None:
-        return ()
-    entry = next(stage.name for stage in situation.pipeline.stages if stage.is_entry)
-    tick_ns, _ = note.rates[-1]
-    times = excess(situation.plan, observation.stages[entry].arrival_ns, tick_ns)
-    before = (each for each in note.excesses if each[0] > observation.now_ns - memory_ns and each[1] > times)
-    return (*before, (observation.now_ns, times)) if times > 1.0 else tuple(before)
+    granted, spending = within_budget(situation, budget, wanted.replicas, wanted.needed)
+    decision, holding = asking(situation, observation, before, replace(wanted, replicas=granted))
+    return decision, CertifiedNote(holding=holding, budget=replace(budget, spending=spending))
 
 
 def _sized(
     situation: Situation,
     observation: Observation,
-    given: CertifiedConstants,
-    rate_qps: Rates,
+    rate_qps: Mapping[str, float],
     start: Mapping[str, int],
-    times: float,
-) -> tuple[dict[str, int], float, dict[str, int]]:
-    """Return the cheapest counts that keep every path within its latency, what of it they use, and the least counts.
-
-    ``times`` is how many times the plan's envelope the traffic was lately. Of the counts that are enough because so
-    many times the plan's are, and of those that are enough by the delays alone, the cheaper ones are taken.
-    """
-    pipeline, plan, now_ns = situation.pipeline, situation.plan, observation.now_ns
-    hold_ns, keep_ns = round(given.hold_s * NANO), round(given.keep_s * NANO)
-    replay_span_ns = round(given.replay_s * NANO)
-    replays, free, planned, price = {}, {}, {}, {}
+    given: CertifiedConstants,
+) -> tuple[dict[str, int], float]:
+    """Return the cheapest counts that keep every path within its latency, and the most of one that they use."""
+    pipeline, plan = situation.pipeline, situation.plan
+    span_ns = round(given.replay_s * NANO)
+    replays, bounds, price = {}, {}, {}
     for stage in pipeline.stages:
         name, rate = stage.name, rate_qps[stage.name]
         arrival_ns = observation.stages[name].arrival_ns
         if rate > 0.0:
-            replays[name] = replay_ns(arrival_ns, now_ns, replay_span_ns, int(given.replay_queries), rate)
-        least, most = planned_bounds(
-            plan, name, arrival_ns, now_ns, hold_ns=hold_ns, keep_ns=keep_ns, rate_qps=rate, times=times
-        )
+            replays[name] = replay_ns(arrival_ns, observation.now_ns, span_ns, int(given.replay_queries), rate)
         stable = math.floor(rate / throughput_qps(situation.batch_latency_ns[name])) + 1
-        least = min(max(least, stable, stage.min_replicas), stage.max_replicas)
-        free[name] = (least, stage.max_replicas)
-        planned[name] = (least, stage.max_replicas if most is None else min(max(most, least), stage.max_replicas))
+        bounds[name] = (min(max(stable, stage.min_replicas), stage.max_replicas), stage.max_replicas)
         price[name] = pipeline.unit(plan.configuration[name].hardware).price_nano_usd_per_hour
-    delay = cache(partial(_delay_ns, situation, replays, rate_qps, given.quantile))
-    paths = latency_paths(pipeline, plan, given.slack)
-    found = [size(paths, delay, start, bounds, price) for bounds in (planned, free)]
-    counts, used = min(found, key=lambda each: sum(price[name] * count for name, count in each[0].items()))
-    return counts, used, {name: least for name, (least, _) in free.items()}
+
+    @cache
+    def delay(name: str, replicas: int) -> float:
+        replay, table_ns = replays.get(name), situation.batch_latency_ns[name]
+        if replay is None or replay.size == 0:
+            return float(table_ns[0])
+        return _delay_ns(replay, table_ns, replicas, rate_qps[name], given.quantile)
+
+    return size(latency_paths(pipeline, plan), delay, start, bounds, price)
 
 
 def _delay_ns(
-    situation: Situation,
-    replays: Mapping[str, NDArray[np.float64]],
-    rate_qps: Rates,
-    quantile: float,
-    name: str,
-    replicas: int,
+    replay: NDArray[np.float64], table_ns: tuple[int, ...], replicas: int, rate_qps: float, quantile: float
 ) -> float:
-    """Return the delay of a stage with so many replicas; the service of one query where nothing comes."""
-    table_ns = situation.batch_latency_ns[name]
-    replay = replays.get(name)
-    if replay is None or replay.size == 0:
-        return float(table_ns[0])
-    return delay_ns(replay, table_ns, replicas, rate_qps[name], quantile)
+    """Return the delay of a stage with so many replicas, nobody's longer where the quantile is 1."""
+    if quantile >= 1.0:
+        return delay_bound_ns(WholeTrace(np.rint(replay).astype(np.int64)), table_ns, replicas)
+    return delay_ns(replay, table_ns, replicas, rate_qps, quantile)

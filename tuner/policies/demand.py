@@ -1,92 +1,105 @@
-"""What comes to every stage of the pipeline: shares of queries by edge, and rates to be ready for."""
+"""What every stage has to be ready for: what comes now, and how much more may come before help can.
+
+A replica that is asked for now serves after its activation delay. How much the traffic grows by then, nobody knows:
+the sharpest rises are those of which nothing was to be seen before they began. So growth is insured like any other
+risk, at a constant rate: a stage whose replicas start at once needs next to none of it, one that takes half a minute
+to grow has to hold what it will need in half a minute.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inferline.units import NANO
 from tuner.policies.bounds import arrived
-from tuner.policies.load import LoadNote, expected_qps, first_load_note, surge_qps, window_qps
 from tuner.situation import Observation, Situation
 
-__all__ = ["Headroom", "rates_expected", "shares_seen"]
+__all__ = ["Demand", "demand", "shares_seen", "window_qps"]
 
-_SHARE_SPAN_NS = 60 * NANO
+SHORT_NS = 5 * NANO
+"""The rate now is that of the last 5 s: long enough to tell it from noise, as long as a replica takes to start."""
+
+_WINDOWS_NS = (SHORT_NS, 15 * NANO, 60 * NANO)
+_SHARE_NS = 60 * NANO
+_DEVIATIONS = 3.0
+
+Edge = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Headroom:
-    """How the headroom is learned.
+class Demand:
+    """What comes to the stages of a pipeline.
 
     Parameters
     ----------
-    lead_ns
-        Beside the activation delay, until what is asked for serves: one period of the policy.
-    quantile
-        Share of the past growths that it covers, in [0, 1].
-    memory_ns
-        How far back growth counts.
-    least, most
-        Its bounds, at least 1.
+    rate_qps
+        By stage, queries per second, now.
+    growth
+        By stage, at least 1: how many times as many there may be when a replica that is asked for now serves.
+    shares
+        By edge (parent, child), queries at the child for each at the parent.
     """
 
-    lead_ns: int
-    quantile: float
-    memory_ns: int
-    least: float
-    most: float
+    rate_qps: Mapping[str, float]
+    growth: Mapping[str, float]
+    shares: Mapping[Edge, float]
 
 
-def shares_seen(situation: Situation, observation: Observation) -> dict[tuple[str, str], float]:
-    """Return, by edge, queries at the child for each at the parent, of the last minute; at most 1."""
-    now_ns = observation.now_ns
-    visits = {name: arrived(seen.arrival_ns, now_ns, _SHARE_SPAN_NS) for name, seen in observation.stages.items()}
-    return {
-        (edge.parent, stage.name): min(1.0, visits[stage.name] / visits[edge.parent]) if visits[edge.parent] else 0.0
-        for stage in situation.pipeline.stages
-        for edge in stage.parents
-    }
-
-
-def rates_expected(
-    situation: Situation,
-    observation: Observation,
-    shares: Mapping[tuple[str, str], float],
-    loads: Mapping[str, LoadNote] | None,
-    headroom: Headroom,
-) -> tuple[dict[str, float], dict[str, LoadNote]]:
-    """Return the rates to be ready for, in queries per second, and what to remember, by stage.
+def demand(situation: Situation, observation: Observation, *, growth_per_s: float, period_ns: int) -> Demand:
+    """Return what comes to every stage.
 
     A stage expects what arrives at its own queue, and the share that it lately got of what its parents expect: a
-    branch that turns hot is seen where it does, and a surge before it has come through.
+    branch that turns hot is seen where it does, and a rise before it has come through.
 
     Parameters
     ----------
-    shares
-        What `shares_seen` returned.
-    loads
-        What to remember of the tick before; None at the first.
-    headroom
-        For every stage.
+    growth_per_s
+        By what part of itself the traffic may grow in a second, at least 0.
+    period_ns
+        From one look to the next.
+
+    Notes
+    -----
+    Insured is the growth of the activation delay, of one period, because a rise may begin just after a look, and of
+    half a short window, which is how old the rate now is.
     """
     now_ns = observation.now_ns
-    base_qps: dict[str, float] = {}
+    shares = shares_seen(situation, observation)
     rate_qps: dict[str, float] = {}
-    after: dict[str, LoadNote] = {}
     for stage in situation.pipeline.stages:
-        name, arrival_ns = stage.name, observation.stages[stage.name].arrival_ns
-        from_parents = (base_qps[edge.parent] * shares[edge.parent, name] for edge in stage.parents)
-        base_qps[name] = max(window_qps(arrival_ns, now_ns), surge_qps(arrival_ns, now_ns), *from_parents)
-        rate_qps[name], after[name] = expected_qps(
-            arrival_ns,
-            now_ns,
-            base_qps[name],
-            first_load_note() if loads is None else loads[name],
-            delay_ns=situation.activation_ns[name] + headroom.lead_ns,
-            quantile=headroom.quantile,
-            memory_ns=headroom.memory_ns,
-            least_headroom=headroom.least,
-            most_headroom=headroom.most,
-        )
-    return rate_qps, after
+        from_parents = (rate_qps[edge.parent] * shares[edge.parent, stage.name] for edge in stage.parents)
+        rate_qps[stage.name] = max(window_qps(observation.stages[stage.name].arrival_ns, now_ns), *from_parents, 0.0)
+    late_ns = period_ns + SHORT_NS // 2
+    growth = {
+        name: 1.0 + growth_per_s * (delay_ns + late_ns) / NANO for name, delay_ns in situation.activation_ns.items()
+    }
+    return Demand(rate_qps=rate_qps, growth=growth, shares=shares)
+
+
+def window_qps(arrival_ns: NDArray[np.int64], now_ns: int) -> float:
+    """Return the largest of the rates in the last 5, 15 and 60 s; int64 (n,), non-decreasing.
+
+    So a rise counts within 5 s, and a fall only when it has lasted.
+    """
+    return max(arrived(arrival_ns, now_ns, window_ns) * NANO / window_ns for window_ns in _WINDOWS_NS)
+
+
+def shares_seen(situation: Situation, observation: Observation) -> dict[Edge, float]:
+    """Return, by edge, queries at the child for each at the parent, at most 1.
+
+    That of the last minute, or that of the last 5 s, less what chance may have added to it, if that is more.
+    """
+    now_ns = observation.now_ns
+
+    def seen(edge: Edge, window_ns: int, deviations: float) -> float:
+        parent, child = (arrived(observation.stages[name].arrival_ns, now_ns, window_ns) for name in edge)
+        share = min(1.0, child / parent) if parent else 0.0
+        return share - deviations * math.sqrt(share * (1.0 - share) / max(parent, 1))
+
+    edges = [(edge.parent, stage.name) for stage in situation.pipeline.stages for edge in stage.parents]
+    return {edge: max(seen(edge, _SHARE_NS, 0.0), seen(edge, SHORT_NS, _DEVIATIONS)) for edge in edges}

@@ -30,7 +30,7 @@ class LatencyPath:
     budget_ns: float
 
 
-def latency_paths(pipeline: Pipeline, plan: Plan, slack: float = 1.0) -> tuple[LatencyPath, ...]:
+def latency_paths(pipeline: Pipeline, plan: Plan) -> tuple[LatencyPath, ...]:
     """Return every path with its budget: the SLO, or more where the plan shows that more is fine.
 
     The P99 of the stages along a path add up to more than the P99 of the path, because no query is unlucky
@@ -40,8 +40,6 @@ def latency_paths(pipeline: Pipeline, plan: Plan, slack: float = 1.0) -> tuple[L
     ----------
     pipeline, plan
         The stages, and the evidence.
-    slack
-        Factor on every budget.
 
     Notes
     -----
@@ -52,7 +50,7 @@ def latency_paths(pipeline: Pipeline, plan: Plan, slack: float = 1.0) -> tuple[L
     found = []
     for stages in _paths(pipeline):
         evidence_s = sum(predicted.stages[name].wait_p99_s + predicted.stages[name].service_p99_s for name in stages)
-        budget_ns = max(plan.slo.latency_ns, evidence_s * NANO * stretch) * slack
+        budget_ns = max(plan.slo.latency_ns, evidence_s * NANO * stretch)
         found.append(LatencyPath(stages=stages, budget_ns=budget_ns))
     return tuple(found)
 

@@ -1,174 +1,164 @@
-"""The twin: the certified counts, checked and trimmed by simulating the next seconds before acting.
+"""The twin: the cheapest counts with which a simulation of what may come keeps the SLO.
 
-Bounds add up what no single query suffers, and they do not know the queue. So the last seconds' arrivals are played
-once more as the near future, at the rate to be ready for, from the present backlog, with the replicas that serve now
-and those that get ready meanwhile. The certified counts, with those that drain the backlog, are the best that is
-looked at; the cheapest counts found with which hardly more queries are late are asked for. A burst that is over
-before another replica could serve changes nothing, and so buys nothing; load that stays does.
+Each tick:
+
+1. The last two minutes' arrivals are taken once more as the near future, with the branches that queries took lately,
+   at the rate to be ready for when a replica that is asked for now serves (`tuner.policies.demand`).
+2. That is simulated, through the whole pipeline, with several choices of counts: replicas are added where they save
+   most late queries per price until few enough are late, and taken away, the dearest first, as long as few enough
+   remain late (`tuner.policies.search`).
+3. The counts are held for a while, and what has piled up is drained fast (`tuner.policies.holding`).
+
+A bound adds up what no single query suffers, and it knows no percentile; the simulation is what the planner decides
+by, and it takes a millisecond. More may be late in it than the SLO lets: it shows the traffic after it has grown as
+far as is insured, and hardly ever does it grow so far.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from inferline.errors import Fault, InputError
 from inferline.units import NANO
-from tuner.policies.bounds import constants, requested
-from tuner.policies.certified import Assessment, CertifiedConstants, CertifiedNote, assess, conclude
-from tuner.policies.future import futures
-from tuner.policies.load import replay_ns
-from tuner.situation import Decision, Observation, Situation
+from tuner.policies.bounds import constants
+from tuner.policies.delays import throughput_qps
+from tuner.policies.demand import Demand, demand
+from tuner.policies.future import fresh
+from tuner.policies.holding import HoldingNote, asking, last_sized, wanting
+from tuner.policies.replayed import replay_ns
+from tuner.policies.search import Bounds, cheapest
+from tuner.situation import Decision, Observation, Reason, Situation
 
-__all__ = ["PERIOD_NS", "TwinConstants", "TwinNote", "twin"]
+__all__ = ["PERIOD_NS", "TwinConstants", "twin"]
 
 PERIOD_NS = NANO
+
+Counts = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwinConstants:
-    """Constants of `twin`, beside those of `tuner.policies.certified.CertifiedConstants`; all are our choices.
+    """Constants of `twin`; all are our choices.
 
     Parameters
     ----------
-    look_s, look_queries
-        The future is the arrivals of the last so many seconds, but at most so many of them.
+    growth_per_s
+        By what part of itself the traffic may grow in a second: insured until replicas that are asked for now serve.
     late_share
-        Of the queries that the SLO's percentile lets be late, the share that cheaper counts may add.
+        Of the simulated queries, those that may be late.
+    spare
+        Replicas are taken away while no more than this part of those are late: the next tick shall not bring them
+        back.
+    replay_s, replay_queries
+        The simulation takes the last arrivals of so long, but at most so many of them.
     looks
-        Most simulations in one tick.
+        Most simulations in one tick; the next one goes on.
+    hold_s
+        What was needed so long ago, or later, is needed still.
+    drain_s
+        A backlog shall be gone so long after the replicas that drain it serve.
     """
 
-    look_s: float = 30.0
-    look_queries: int = 8192
-    late_share: float = 0.2
-    looks: int = 8
+    growth_per_s: float = 0.06
+    late_share: float = 0.05
+    spare: float = 0.6
+    replay_s: float = 120.0
+    replay_queries: int = 8192
+    looks: int = 32
+    hold_s: float = 20.0
+    drain_s: float = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinNote:
-    """What `twin` remembers.
-
-    Parameters
-    ----------
-    certified
-        What the certified tuner remembers.
-    chosen
-        (instant, counts) of the hold time.
-    """
-
-    certified: CertifiedNote
-    chosen: tuple[tuple[int, Mapping[str, int]], ...]
-
-
-Late = Callable[[Mapping[str, int]], int]
-"""How many of the fresh queries are late with such counts."""
-
-
-def twin(situation: Situation, observation: Observation, note: TwinNote | None) -> tuple[Decision, TwinNote]:
+def twin(situation: Situation, observation: Observation, note: HoldingNote | None) -> tuple[Decision, HoldingNote]:
     """Decide as the module says; to be called every `PERIOD_NS`.
 
     Parameters
     ----------
     situation, observation, note
-        As of every `tuner.situation.Policy`; options are `TwinConstants` and `CertifiedConstants`.
+        As of every `tuner.situation.Policy`; options are `TwinConstants`.
 
     Raises
     ------
     InputError
         When the situation has no simulator.
     """
-    own = {field.name for field in fields(TwinConstants)}
-    given = constants(TwinConstants, {name: value for name, value in situation.options.items() if name in own})
-    shared = constants(
-        CertifiedConstants, {name: value for name, value in situation.options.items() if name not in own}
+    given = constants(TwinConstants, situation.options)
+    expected = demand(situation, observation, growth_per_s=given.growth_per_s, period_ns=PERIOD_NS)
+    sized, late = _sized(situation, observation, expected, last_sized(observation, note), given)
+    reason = Reason(
+        rule="simulated", window_ns=round(given.replay_s * NANO), measured=late, threshold=given.late_share
     )
-    before = None if note is None else note.certified
-    assessed = assess(situation, observation, before, shared)
-    most = {name: max(count, assessed.draining[name]) for name, count in assessed.sized.items()}
-    least = {name: max(count, assessed.draining[name]) for name, count in assessed.least.items()}
-    now_ns = observation.now_ns
-    start = requested(observation) if note is None else note.chosen[-1][1]
-    start = {name: min(max(start[name], least[name]), most[name]) for name in most}
-    looking = _looking(situation, observation, before, assessed, given)
-    chosen = most if looking is None else _cheapest(situation, start, least, most, looking, given)
-    since_ns = now_ns - round(shared.hold_s * NANO)
-    recent = (*(each for each in (() if note is None else note.chosen) if each[0] > since_ns), (now_ns, chosen))
-    held = {name: min(most[name], max(counts[name] for _, counts in recent)) for name in chosen}
-    decision, after = conclude(situation, observation, before, shared, assessed, held, "simulated")
-    # The certified counts go on from their own, not from these.
-    return decision, TwinNote(certified=replace(after, sized=assessed.sized), chosen=recent)
+    reasons = dict.fromkeys(sized, reason)
+    wanted = wanting(
+        situation, observation, note, expected, sized, reasons, hold_s=given.hold_s, drain_s=given.drain_s
+    )
+    return asking(situation, observation, note, wanted)
 
 
-def _looking(
+def _sized(
+    situation: Situation, observation: Observation, expected: Demand, start: Counts, given: TwinConstants
+) -> tuple[dict[str, int], float]:
+    """Return the cheapest counts that were found to suffice, and the share of the simulated queries that is late."""
+    pipeline = situation.pipeline
+    # The simulation has grown as far as the stage that takes longest to start lets it; a stage that starts sooner
+    # will have grown with it from what it needs now.
+    most_grown = max(expected.growth.values())
+    grown = {name: most_grown / times for name, times in expected.growth.items()}
+    entry = next(stage.name for stage in pipeline.stages if stage.is_entry)
+    bounds = {}
+    for stage in pipeline.stages:
+        rate_qps = expected.rate_qps[stage.name] * expected.growth[stage.name]
+        stable = math.floor(rate_qps / throughput_qps(situation.batch_latency_ns[stage.name])) + 1
+        bounds[stage.name] = Bounds(
+            least=min(max(stable, stage.min_replicas), stage.max_replicas),
+            most=stage.max_replicas,
+            price=pipeline.unit(situation.plan.configuration[stage.name].hardware).price_nano_usd_per_hour,
+        )
+    late_of = _simulation(situation, observation, expected, entry, most_grown, given)
+    if late_of is None:
+        return {name: each.least for name, each in bounds.items()}, 0.0
+    queries, late = late_of
+    return cheapest(
+        start,
+        bounds,
+        lambda counts: late({name: math.floor(count * grown[name]) for name, count in counts.items()}) / queries,
+        enough=given.late_share,
+        spare=given.late_share * given.spare,
+        looks=int(given.looks),
+    )
+
+
+def _simulation(
     situation: Situation,
     observation: Observation,
-    note: CertifiedNote | None,
-    assessed: Assessment,
+    expected: Demand,
+    entry: str,
+    growth: float,
     given: TwinConstants,
-) -> tuple[Late, int] | None:
-    """Return what looks into the future, and how many fresh queries it sees; None when nothing has come lately."""
+) -> tuple[int, Callable[[Counts], int]] | None:
+    """Return how many queries are simulated, and how many of them are late with given counts; None without any."""
     simulate = situation.simulate
     if simulate is None:
         raise InputError(Fault("", "policy", "twin looks ahead and needs a simulator; none was handed in"))
-    entry = next(stage.name for stage in situation.pipeline.stages if stage.is_entry)
-    look_ns, most = round(given.look_s * NANO), int(given.look_queries)
-    rate = assessed.rate_qps[entry]
-    if rate <= 0.0:
+    if expected.rate_qps[entry] <= 0.0:
         return None
-    replay = replay_ns(observation.stages[entry].arrival_ns, observation.now_ns, look_ns, most, rate)
+    replay = replay_ns(
+        observation.stages[entry].arrival_ns,
+        observation.now_ns,
+        round(given.replay_s * NANO),
+        int(given.replay_queries),
+        expected.rate_qps[entry] * growth,
+    )
     if replay.size == 0:
         return None
-    asked = {} if note is None else note.asked
-    future = futures(situation, observation, replay, assessed.shares, asked)
+    future = fresh(situation.pipeline, replay, expected.shares)
+    slo_ns = situation.plan.slo.latency_ns
 
-    def late(counts: Mapping[str, int]) -> int:
-        latency_ns = simulate(situation, future(counts))
-        return int(np.count_nonzero(latency_ns[latency_ns.size - replay.size :] > situation.plan.slo.latency_ns))
+    def late(counts: Counts) -> int:
+        return int(np.count_nonzero(simulate(situation, future(counts)) > slo_ns))
 
-    return late, replay.size
-
-
-def _cheapest(
-    situation: Situation,
-    start: Mapping[str, int],
-    least: Mapping[str, int],
-    most: Mapping[str, int],
-    looking: tuple[Late, int],
-    given: TwinConstants,
-) -> Mapping[str, int]:
-    """Return the cheapest counts that were found good enough, at most ``most``.
-
-    From the counts to start with, which were good at the tick before: when they are good still, replicas are taken
-    away, the dearest first; when not, the first good ones on the way to ``most`` are taken.
-    """
-    late, queries = looking
-    allowed = late(most) + math.floor(situation.plan.slo.allowance(queries) * given.late_share)
-    if late(start) > allowed:
-        for part in (0.25, 0.5, 0.75):
-            between = {name: count + math.ceil(part * (most[name] - count)) for name, count in start.items()}
-            if late(between) <= allowed:
-                return between
-        return most
-    chosen = dict(start)
-    for name, fewer in _fewer(situation, start, least, max(0, int(given.looks) - 2)):
-        if late({**chosen, name: fewer}) <= allowed:
-            chosen[name] = fewer
-    return chosen
-
-
-def _fewer(
-    situation: Situation, counts: Mapping[str, int], least: Mapping[str, int], looks: int
-) -> Iterator[tuple[str, int]]:
-    """Yield stages with a tenth of their replicas less, and how many that leaves: what saves most comes first."""
-    configuration, pipeline = situation.plan.configuration, situation.pipeline
-    saved = {
-        name: pipeline.unit(configuration[name].hardware).price_nano_usd_per_hour * max(1, count // 10)
-        for name, count in counts.items()
-        if count - max(1, count // 10) >= least[name]
-    }
-    for name in sorted(saved, key=lambda name: -saved[name])[:looks]:
-        yield name, counts[name] - max(1, counts[name] // 10)
+    return int(replay.size), late

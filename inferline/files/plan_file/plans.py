@@ -33,6 +33,7 @@ from inferline.files.profile_file.profiles import Key
 from inferline.units import NANO
 
 __all__ = [
+    "complete_plan_of",
     "configuration_of",
     "plan_document",
     "prediction_document",
@@ -125,7 +126,32 @@ def read_plan(path: str | os.PathLike[str], pipeline: Pipeline) -> Plan:
     InputError
         With every fault: of the structure, and of what does not fit the pipeline.
     """
-    checked = _checked(path, PlanDocument, pipeline, None)
+    return _plan(_checked(path, PlanDocument, pipeline, None), pipeline)
+
+
+def complete_plan_of(
+    document: Mapping[str, Any], name: str, pipeline: Pipeline, profiles: Mapping[Key, Profile] | None = None
+) -> Plan:
+    """Return a complete plan that was read before and has travelled as JSON; faults call it ``name``.
+
+    Parameters
+    ----------
+    document, name
+        The plan, and what it is called.
+    pipeline
+        The pipeline that it is a plan for.
+    profiles
+        Every profile by (model, hardware), to be checked against; None for none.
+
+    Raises
+    ------
+    InputError
+        With every fault.
+    """
+    return _plan(_checked_document(name, document, PlanDocument, pipeline, profiles), pipeline)
+
+
+def _plan(checked: PlanDocument, pipeline: Pipeline) -> Plan:
     predicted = checked.predicted
     latency_s = checked.slo.latency_s
     return Plan(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
 
 from inferline.errors import InputError, OutsideError
 from serving_adapter.client.connection import ClipperConnection
+from serving_adapter.client.deployers.directory import deploy_directory
 from serving_adapter.client.deployers.endpoint import register_and_link
-from serving_adapter.client.deployers.pickled import write_function
 from serving_adapter.client.options import DeployOptions, EndpointOptions
 from serving_adapter.models.pyspark import METADATA, MODEL, MODEL_CLASS, saves_by_itself
 
@@ -62,8 +62,7 @@ def deploy_pyspark_model(
     if not alone and sc is None:
         raise InputError(f"a {kind.__module__}.{kind.__name__} is saved with its SparkContext; give it as sc")
 
-    def write(folder: Path) -> Mapping[str, Any]:
-        write_function(folder, func)
+    def write(folder: Path) -> None:
         place = (folder / MODEL).as_uri()  # Spark's default need not be this machine's file system
         try:
             pyspark_model.save(*([] if alone else [sc]), place)
@@ -72,9 +71,8 @@ def deploy_pyspark_model(
             raise OutsideError(f"model {name!r}: Spark cannot save it: {type(error).__name__}: {error}") from error
         named = f"{kind.__module__}.{kind.__name__}"
         (folder / METADATA).write_text(json.dumps({MODEL_CLASS: named}))
-        return {"directory": "."}
 
-    connection.deploy_written(name, version, input_type, write, **options)
+    deploy_directory(connection, name, version, input_type, func, write, **options)
 
 
 def create_endpoint(

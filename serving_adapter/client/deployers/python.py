@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Unpack
 
 from serving_adapter.client.connection import ClipperConnection
+from serving_adapter.client.deployers.directory import deploy_directory
 from serving_adapter.client.deployers.endpoint import register_and_link
-from serving_adapter.client.deployers.pickled import write_function
 from serving_adapter.client.options import DeployOptions, EndpointOptions
 
 __all__ = ["create_endpoint", "deploy_python_closure"]
@@ -48,12 +47,7 @@ def deploy_python_closure(
     OutsideError
         When its replicas do not come up; says why.
     """
-
-    def write(folder: Path) -> Mapping[str, Any]:
-        write_function(folder, func)
-        return {"directory": "."}
-
-    connection.deploy_written(name, version, input_type, write, **options)
+    deploy_directory(connection, name, version, input_type, func, **options)
 
 
 def create_endpoint(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
 
 from inferline.errors import InputError
 from serving_adapter.client.connection import ClipperConnection
+from serving_adapter.client.deployers.directory import deploy_directory
 from serving_adapter.client.deployers.endpoint import register_and_link
-from serving_adapter.client.deployers.pickled import write_function, write_pickle
+from serving_adapter.client.deployers.pickled import write_pickle
 from serving_adapter.client.options import DeployOptions, EndpointOptions
 
 __all__ = ["create_endpoint", "deploy_pytorch_model"]
@@ -57,13 +58,11 @@ def deploy_pytorch_model(
     if not isinstance(pytorch_model, torch.nn.Module):
         raise InputError(f"a {type(pytorch_model).__name__} is no PyTorch module; give a torch.nn.Module")
 
-    def write(folder: Path) -> Mapping[str, Any]:
-        write_function(folder, func)
+    def write(folder: Path) -> None:
         write_pickle(folder, "pytorch_model.pkl", pytorch_model, folder / "modules")
         torch.save(pytorch_model.state_dict(), folder / "pytorch_weights.pkl")
-        return {"directory": "."}
 
-    connection.deploy_written(name, version, input_type, write, **options)
+    deploy_directory(connection, name, version, input_type, func, write, **options)
 
 
 def create_endpoint(

@@ -101,6 +101,21 @@ class DockerTarget:
         there = self._core(deployment)
         return None if there is None else _address(there)
 
+    def core_trouble(self, deployment: str) -> str:
+        """Return how the serving core's container has ended, and what it said last; see `Target`.
+
+        Raises
+        ------
+        OutsideError
+            When the engine cannot be reached or refuses.
+        """
+        there = self._core(deployment)
+        if there is None or (there.runs and not there.restarts):
+            return ""
+        said = self._connection.last_words(there.id)
+        reason = there.error or f"exit code {there.exit_code}, {there.restarts} restarts"
+        return f"container {there.name} is {there.status}: {reason}" + (f"; it last wrote: {said}" if said else "")
+
     def start(self, wanted: ReplicaSet, core: CoreAddress) -> None:
         """Have exactly so many such replicas, and keep them running; see `Target.start`.
 

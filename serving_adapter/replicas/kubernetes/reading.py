@@ -9,7 +9,7 @@ from typing import Any
 from serving_adapter.replicas.kubernetes.documents import read_key
 from serving_adapter.replicas.protocol import Phase, Replica, SetKey
 
-__all__ = ["read_missing", "read_pod", "read_requested"]
+__all__ = ["read_missing", "read_pod", "read_refusal", "read_requested", "read_trouble"]
 
 _ON_ITS_WAY = frozenset({"ContainerCreating", "PodInitializing", ""})
 _ORDINARY = frozenset({"Completed", "Error", ""})
@@ -36,6 +36,16 @@ def read_pod(pod: Mapping[str, Any]) -> Replica:
     )
 
 
+def read_trouble(pod: Mapping[str, Any]) -> str:
+    """Return why a Pod does not serve; nothing when it does, or says nothing."""
+    status = pod.get("status") or {}
+    container: Mapping[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
+    if _phase(pod, container) in {"ready", "stopping"}:
+        return ""
+    said = _message(status, container)
+    return f"Pod {pod['metadata']['name']}: {said}" if said else ""
+
+
 def read_requested(deployment: Mapping[str, Any]) -> tuple[SetKey, int]:
     """Return how many replicas a Deployment asks for, whoever has set it so."""
     return read_key(deployment), (deployment.get("spec") or {}).get("replicas", 1)
@@ -46,16 +56,25 @@ def read_missing(deployment: Mapping[str, Any]) -> Replica | None:
 
     A quota is used up, say, or there is no such RuntimeClass. No Pod could tell.
     """
-    failure = _condition(deployment.get("status") or {}, "ReplicaFailure")
-    if failure.get("status") != "True":
+    said = read_refusal(deployment)
+    if not said:
         return None
+    failure = _condition(deployment.get("status") or {}, "ReplicaFailure")
     return Replica(
         id=deployment["metadata"]["name"],
         key=read_key(deployment),
         phase="failed",
         since_s=_instant(failure.get("lastTransitionTime")),
-        message=_told(failure.get("reason", ""), failure.get("message", "")),
+        message=said,
     )
+
+
+def read_refusal(deployment: Mapping[str, Any]) -> str:
+    """Return why the server makes no Pods of a Deployment; nothing when it does."""
+    failure = _condition(deployment.get("status") or {}, "ReplicaFailure")
+    if failure.get("status") != "True":
+        return ""
+    return _told(failure.get("reason", ""), failure.get("message", "")) or "the server makes no Pods of it"
 
 
 def _phase(pod: Mapping[str, Any], container: Mapping[str, Any]) -> Phase:

@@ -10,13 +10,14 @@ TUNER = "inferline-tuner"
 DEPLOYER = "inferline-deployer"
 
 _CHANGE = ("create", "delete", "list", "patch")
+_HOLD = ("create", "get", "update")
 
 _TUNER = (
     ("", "pods", ("list",)),
     ("", "services", ("list",)),
     ("apps", "deployments", ("list", "patch")),
     ("policy", "poddisruptionbudgets", ("patch",)),
-    ("coordination.k8s.io", "leases", ("create", "get", "update")),
+    ("coordination.k8s.io", "leases", _HOLD),
 )
 _DEPLOYER = (
     ("", "pods", ("list",)),
@@ -24,6 +25,7 @@ _DEPLOYER = (
     ("apps", "deployments", _CHANGE),
     ("policy", "poddisruptionbudgets", _CHANGE),
     ("networking.k8s.io", "networkpolicies", _CHANGE),
+    ("coordination.k8s.io", "leases", _HOLD),
 )
 """Group, resource, verbs."""
 

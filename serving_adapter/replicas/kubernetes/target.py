@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
+from inferline.errors import OutsideError
 from serving_adapter.replicas.kubernetes.connection import Connection
 from serving_adapter.replicas.kubernetes.documents import CORE, REPLICA, selector
 from serving_adapter.replicas.kubernetes.manifests import BUDGETS, core_address, core_manifests, replica_manifests
 from serving_adapter.replicas.kubernetes.names import set_name
 from serving_adapter.replicas.kubernetes.options import KubernetesOptions
-from serving_adapter.replicas.kubernetes.reading import read_missing, read_pod, read_requested
+from serving_adapter.replicas.kubernetes.reading import (
+    read_missing,
+    read_pod,
+    read_refusal,
+    read_requested,
+    read_trouble,
+)
 from serving_adapter.replicas.kubernetes.resources import DEPLOYMENTS, MADE, PODS, SERVICES, Resource
 from serving_adapter.replicas.protocol import CoreAddress, CoreOptions, Replica, ReplicaSet, SetKey
 
@@ -70,16 +77,34 @@ class KubernetesTarget:
         Raises
         ------
         OutsideError
-            When the server cannot be reached, or refuses.
+            When the server cannot be reached, or refuses, or the Service is not as it was made.
         """
         found = selector(deployment, CORE)
         namespace = self._options.namespace
         services = self._connection.list(SERVICES, namespace, found)
         if not services or not self._connection.list(DEPLOYMENTS, namespace, found):
             return None
-        ports = {each["name"]: each["port"] for each in services[0]["spec"]["ports"]}
+        ports = {each.get("name"): each["port"] for each in services[0]["spec"].get("ports") or ()}
+        if missing := [name for name in ("query", "admin", "rpc") if name not in ports]:
+            raise OutsideError(
+                f"Service {services[0]['metadata']['name']!r} in namespace {namespace!r} has no port named "
+                f"{missing[0]!r} any more: put it back, or delete the Service and its Deployment"
+            )
         host = core_address(deployment, CoreOptions(), self._options).host
         return CoreAddress(host=host, query_port=ports["query"], admin_port=ports["admin"], rpc_port=ports["rpc"])
+
+    def core_trouble(self, deployment: str) -> str:
+        """Return what the serving core's Pod, or its Deployment without one, says of not running; see `Target`.
+
+        Raises
+        ------
+        OutsideError
+            When the server cannot be reached, or refuses.
+        """
+        of = (self._options.namespace, selector(deployment, CORE))
+        pods = [read_trouble(each) for each in self._connection.list(PODS, *of)]
+        refused = [read_refusal(each) for each in self._connection.list(DEPLOYMENTS, *of)]
+        return "; ".join(dict.fromkeys(each for each in (*pods, *refused) if each))
 
     def start(self, wanted: ReplicaSet, core: CoreAddress) -> None:
         """Have exactly so many such replicas, and keep them running.

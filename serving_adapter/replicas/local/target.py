@@ -80,6 +80,11 @@ class LocalTarget:
         reply = self._ask(deployment, Request(do="show"))
         return None if reply is None else reply.core
 
+    def core_trouble(self, deployment: str) -> str:
+        """Return why the serving core has ended the last time, as long as it does not run; see `Target`."""
+        reply = self._ask(deployment, Request(do="show"))
+        return "" if reply is None else reply.core_reason
+
     def start(self, wanted: ReplicaSet, core: CoreAddress) -> None:
         """Have exactly so many such replicas, and keep them running; see `Target`.
 

@@ -34,9 +34,15 @@ def tune(run, folder, monkeypatch):
         (("--lease", "here"), "write file:///PATH, redis://HOST:PORT, kubernetes or none"),
         (("--lease", "kubernetes"), "kubernetes is for --target kubernetes, not for local"),
         (("--set", "hold_s"), "'hold_s' is no constant; write NAME=NUMBER"),
-        (("--set", "hold=3"), "policy 'certified' has no 'hold'; it has"),
+        (("--set", "hold=3"), "policy 'twin' has no 'hold'; it has"),
         (("--set", "hold_s=-3"), "-3.0 is not a number of 0 or more"),
         (("--tick", "0s"), "--tick: is 0"),
+        (
+            ("--replan", "apply", "--arrivals", "prometheus://127.0.0.1:9090"),
+            "--replan: apply needs the serving",
+        ),
+        (("--replan", "always"), "'always' is not one of 'off', 'log', 'apply'"),
+        (("--replan-after", "soon"), "--replan-after"),
         (("--namespace", "here"), "is for --target kubernetes, not for local"),
     ],
 )

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,99 +17,10 @@ import httpx
 import pytest
 
 from serving_adapter.replicas.local import LocalTarget
-
-PIPELINE = """\
-version: 1
-name: numbers
-slo: {latency: 800ms, percentile: 99}
-profiles: profiles.csv
-hardware:
-  cpu: {price: $0.05/h}
-stages:
-  double: {model: doubler, replicas: {min: 1, max: 6}}
-  add: {model: adder, after: [double], replicas: {min: 1, max: 6}}
-models:
-  doubler: {callable: "served:double"}
-  adder: {callable: "served:add"}
-workload:
-  generate: {arrivals: poisson, rate: 4, duration: 60s, seed: 1}
-"""
-
-PROFILES = """\
-model,hardware,batch_size,latency_mean_s,load_s
-doubler,cpu,1,0.082,1.0
-adder,cpu,1,0.022,1.0
-"""
-
-MODELS = """\
-import time
-
-def double(inputs):
-    time.sleep(0.08)
-    return [2 * each for each in inputs]
-
-def add(inputs):
-    time.sleep(0.02)
-    return [each + 1 for each in inputs]
-"""
+from tests.inferline.tuning.burst import QUICK, Daemon, ended, until
+from tests.inferline.tuning.files import write_files
 
 COMMAND = [sys.executable, "-u", "-c", "from inferline.cli import main; main()"]
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Wait until something is so, and return what."""
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return result
-
-
-@dataclass
-class Daemon:
-    """A daemon as a process, and what it has said."""
-
-    process: subprocess.Popen[str]
-    lines: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.reader = threading.Thread(target=self._read)
-        self.reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.lines += []
-        for line in self.process.stderr:
-            self.lines.append(line.rstrip())
-
-    def said(self, event: str) -> list[str]:
-        return [line for line in self.lines if f" event={event}" in line]
-
-    def await_said(self, event: str, seconds: float = 30.0) -> str:
-        def there() -> str | None:
-            said = self.said(event)
-            if not said and self.process.poll() is not None:
-                pytest.fail(f"the daemon has ended: {self.lines}")
-            return said[-1] if said else None
-
-        found: str = until(there, seconds)
-        return found
-
-    def health(self, path: str) -> httpx.Response:
-        url = re.search(r"health=(http://[^ ]*)/health", self.await_said("tuning"))
-        assert url is not None
-        return httpx.get(f"{url[1]}{path}", timeout=5)
-
-    def scaled(self, stage: str) -> list[tuple[int, int]]:
-        """Return (from, to) of every change of a stage."""
-        found = (re.search(rf"stage={stage} from=(\d+) to=(\d+)", line) for line in self.said("scale"))
-        return [(int(each[1]), int(each[2])) for each in found if each is not None]
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        code = self.process.wait(20)
-        self.reader.join(10)
-        return code
 
 
 @dataclass
@@ -135,7 +41,7 @@ class Deployed:
         return str(self.told["query_url"]).removeprefix("http://")
 
     def daemon(self, *options: str) -> Daemon:
-        command = [*COMMAND, "tune", "daemon", "plan.json", "--pipeline", "pipeline.yaml", *options]
+        command = [*COMMAND, "tune", "daemon", "plan.json", "--pipeline", "pipeline.yaml", *QUICK, *options]
         process = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.PIPE, text=True)
         self.daemons.append(Daemon(process))
         return self.daemons[-1]
@@ -152,12 +58,12 @@ def run(folder: Path, *arguments: str) -> str:
     return ended.stdout
 
 
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+@pytest.fixture
+def deployed(tmp_path: Path) -> Iterator[Deployed]:
     """Return a deployment with one replica for each stage, planned for 4 queries/s."""
-    folder = tmp_path_factory.mktemp("tuned")
-    for name, text in (("pipeline.yaml", PIPELINE), ("profiles.csv", PROFILES), ("served.py", MODELS)):
-        (folder / name).write_text(text)
+    folder = tmp_path / "pipeline"
+    folder.mkdir()
+    write_files(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INFERLINE_HOME", str(folder / "home"))
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -166,78 +72,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         said = run(folder, "deploy", "plan.json", "--pipeline", "pipeline.yaml", *free, "--format", "json")
         found = Deployed(folder, json.loads(said), LocalTarget(folder / "home"))
         yield found
-        for daemon in found.daemons:
-            if daemon.process.poll() is None:
-                daemon.end(signal.SIGKILL)
-            assert daemon.process.stderr is not None
-            daemon.process.stderr.close()
+        ended(found.daemons)
         run(folder, "undeploy", "numbers")
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A query: when it was to be sent, in seconds from the start, and how long it took; None when it failed."""
-
-    at_s: float
-    latency_s: float | None
-
-
-class Traffic:
-    """Queries at even intervals, by (seconds, queries/s), sent whether the ones before are answered or not.
-
-    The end of the block waits for the last of them; `stop` has no more be sent.
-    """
-
-    def __init__(self, url: str, *parts: tuple[float, float]) -> None:
-        self.sent: list[Sent] = []
-        self._url = url
-        self._stopped = threading.Event()
-        self._at_s = [
-            sum(each[0] for each in parts[:place]) + number / rate
-            for place, (seconds, rate) in enumerate(parts)
-            for number in range(int(seconds * rate))
-        ]
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._send()))
-
-    def __enter__(self) -> Traffic:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is not None:
-            self.stop()
-        self._thread.join(120)
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    async def _send(self) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        async with httpx.AsyncClient(timeout=20, limits=limits) as client:
-            began = time.monotonic()
-
-            async def one(at_s: float) -> None:
-                sent = time.monotonic()
-                reply = await client.post(self._url, json={"input": 3})
-                fine = reply.status_code == 200 and not reply.json()["default"]
-                self.sent.append(Sent(at_s, time.monotonic() - sent if fine else None))
-
-            async with asyncio.TaskGroup() as group:
-                for at_s in self._at_s:
-                    await asyncio.sleep(max(0.0, began + at_s - time.monotonic()))
-                    if self._stopped.is_set():
-                        break
-                    group.create_task(one(at_s))
-
-    def late(self, first_s: float, end_s: float, latency_s: float) -> float:
-        """Return the share of the queries of a time that were late."""
-        found = [each for each in self.sent if first_s <= each.at_s < end_s]
-        return sum(each.latency_s is None or each.latency_s > latency_s for each in found) / len(found)
-
-
-@pytest.fixture
-def traffic() -> type[Traffic]:
-    return Traffic
 
 
 def free_port() -> int:
@@ -273,8 +109,3 @@ def prometheus(deployed: Deployed, tmp_path: Path) -> Iterator[str]:
     process.terminate()
     process.wait(20)
     log.close()
-
-
-@pytest.fixture
-def wait_until() -> Callable[..., Any]:
-    return until

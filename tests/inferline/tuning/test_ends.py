@@ -9,7 +9,7 @@ from inferline.tuning import SeenArrivals, TargetReplicas
 from serving_adapter.arrivals import PipelineSeen, StageSeen
 from serving_adapter.deployment import read_files, wanted_of
 from serving_adapter.replicas.local import LocalTarget
-from tests.inferline.tuning.conftest import MODELS, PIPELINE
+from tests.inferline.tuning.files import MODELS, PIPELINE
 
 
 class Reader:

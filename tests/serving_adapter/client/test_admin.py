@@ -159,7 +159,7 @@ def test_token(start_cluster):
     assert connection.get_all_models() == []
     with AdminClient(f"http://{connection.get_admin_addr()}", token="guessed") as admin:
         admin.ping()
-        with pytest.raises(InputError, match=r"the server answered 401: A bearer token is needed"):
+        with pytest.raises(InputError, match=r"401: A bearer token is needed\. Give the token that the server"):
             admin.get_all_models()
 
 

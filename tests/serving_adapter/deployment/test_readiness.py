@@ -148,5 +148,5 @@ def test_gone_when_so_many_are_left():
 @pytest.mark.parametrize(("key", "what"), [(READ.key, "stage 'read' on cpu"), (None, "pipeline 'd'")])
 def test_what_does_not_end_is_named(key, what):
     place = Place((0, (replica(0, "stopping"),), []))
-    with pytest.raises(OutsideError, match=rf"^{what}: 1 replicas have not ended after 1 s: read-0$"):
+    with pytest.raises(OutsideError, match=rf"^{what}: 1 of 1 replicas have still to end after 1 s: read-0; "):
         await_gone(place, "d", key, 0, 1, clock=lambda: place.now_s, pause=place.pause)

@@ -76,6 +76,17 @@ def test_what_the_target_says(record):
     assert [(each.planned, each.requested) for each in read.sets] == [(1, 0)]
 
 
+def test_stages_that_are_to_go_are_not_hidden(record):
+    gone, other = SetKey("old", "1", "cpu"), SetKey("old", "2", "cpu")
+    replicas = [Replica(id="o", key=gone, phase="ready"), Replica(id="p", key=other, phase="stopping")]
+    seen = status_of(record, look(), look(), 2.0, TargetView(requested={DETECT: 2, gone: 1}, replicas=replicas))
+    assert [stage.name for stage in seen.stages] == ["detect", "read"]
+    assert {
+        name: [(each.version, each.requested, each.phases) for each in sets] for name, sets in seen.others.items()
+    } == {"old": [("1", 1, {"ready": 1}), ("2", 0, {"stopping": 1})]}
+    assert status_of(record, look(), look(), 2.0, None).others == {}
+
+
 def test_a_core_that_began_anew_between_two_looks_has_no_rates(record):
     seen = status_of(record, look(answered=100, busy_s=50.0), look(answered=3, busy_s=1.0), 2.0, None)
     assert (seen.stages[0].rate_qps, seen.stages[0].utilisation) == (None, None)

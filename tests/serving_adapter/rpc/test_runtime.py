@@ -145,7 +145,7 @@ def test_model_that_fails(start, single, models, function, error, message):
     with pytest.raises(InterruptedError):
         single.predict(DataType.STRINGS, [b"1", b"2"], LONG_S, ended)
     assert runtime.code() == 1
-    place = "container" if function == "one_too_few" else "served"
+    place = "serving" if function == "one_too_few" else "served"
     line = rf'level=ERROR event=failed code=1 while=serving error={error} place={place}\.py:\d+ message="(.*)"\n'
     assert re.findall(line, runtime.log) == [message]
     assert f"{error}: " in runtime.log.splitlines()[-1] or function == "raises"  # the traceback

@@ -28,6 +28,7 @@ from inferline.domain import Hardware
 from serving_adapter.models import ModelEntry
 from serving_adapter.replicas import CoreAddress, Replica, ReplicaSet, Target
 from serving_adapter.replicas.docker import DockerOptions, DockerTarget, build_image
+from tests.inferline.tuning.files import MODELS as SLEEPING
 from tests.serving_adapter.replicas.docker import root_file_system
 from tests.serving_adapter.replicas.docker.asking import Core
 from tests.serving_adapter.replicas.docker.engines import (
@@ -174,7 +175,7 @@ def image(
         for path in (PROJECT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     )
-    digest = hashlib.sha256(f"{base_image}\n{MODELS}".encode())
+    digest = hashlib.sha256(f"{base_image}\n{MODELS}\n{SLEEPING}".encode())
     for path in (PROJECT / "pyproject.toml", *sources):
         digest.update(f"{path.relative_to(PROJECT)}\n".encode() + path.read_bytes())
     name = f"{IMAGE}:{digest.hexdigest()[:16]}"
@@ -182,6 +183,7 @@ def image(
         if not has_image(engine, name):
             folder = tmp_path_factory.mktemp("pipeline")
             (folder / "models.py").write_text(MODELS)
+            (folder / "served.py").write_text(SLEEPING)
             forget(engine, IMAGE)
             build_image(folder, ("callable",), name, wheel=wheel(), base=base_image, url=service.url)
     return name

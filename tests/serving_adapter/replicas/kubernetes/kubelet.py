@@ -48,7 +48,7 @@ class FakeKubelet(threading.Thread):
 
     def run(self) -> None:
         while not self._ended.wait(_LOOK_S):
-            with suppress(httpx.TransportError):  # the API server is away
+            with suppress(httpx.TransportError, AssertionError):  # the API server is away, or not up yet
                 self._look()
 
     def stop(self) -> None:

@@ -37,4 +37,5 @@ def test_nothing_is_asked_for_that_is_not_needed():
         ("inferline-deployer", "deployments"): change,
         ("inferline-deployer", "poddisruptionbudgets"): change,
         ("inferline-deployer", "networkpolicies"): change,
+        ("inferline-deployer", "leases"): {"create", "get", "update"},
     }

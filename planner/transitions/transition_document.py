@@ -1,4 +1,4 @@
-"""The JSON document of ``inferline diff``."""
+"""A rehearsed transition as JSON: the document of ``inferline diff``, and of a daemon that has planned anew."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from inferline.domain import Configuration
 from inferline.units import NANO
-from planner import Problem
+from planner.problem import Problem
 from planner.transitions.periods import Period, Seen
 from planner.transitions.rehearsal import Rehearsal
 from planner.transitions.timetable import ActivationDelay, Pace
