@@ -184,14 +184,14 @@ def cell_table(rows: Sequence[Row]) -> str:
 def total_table(rows: Sequence[Row]) -> str:
     """Return every policy over all cells, as Markdown."""
     lines = [
-        "| policy | cost | missed | queries missed | changes taken back | simulated in |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| policy | cost | missed | queries missed | changes taken back |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, total in totals(rows).items():
         own = [row for row in rows if row.policy == name]
         lines.append(
             f"| {name} | ${total.cost_usd:.2f} | {share(total.miss_rate, 3)} | {total.late:,} "
-            f"| {sum(row.oscillations for row in own):,} | {sum(row.seconds for row in own):.1f} s |"
+            f"| {sum(row.oscillations for row in own):,} |"
         )
     return "\n".join(lines)
 

@@ -58,9 +58,7 @@ _log = logging.getLogger(__name__)
 @click.option("--query-port", type=click.IntRange(1, 65535), default=QUERY_PORT, help="Its port for queries.")
 @click.option("--admin-port", type=click.IntRange(1, 65535), default=ADMIN_PORT, help="Its port for administration.")
 @click.option("--rpc-port", type=click.IntRange(1, 65535), default=7000, help="Its port for replicas.")
-@click.option(
-    "--policy", type=click.Choice(list(POLICIES)), default="twin", show_default=True, help="What decides."
-)
+@click.option("--policy", type=click.Choice(list(POLICIES)), default="twin", show_default=True, help="What decides.")
 @click.option(
     "--set",
     "options",

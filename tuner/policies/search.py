@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Bounds", "cheapest"]
+__all__ = ["Bounds", "cheapest", "dearest_first"]
 
 _PART = 8
 """A step is an eighth of the replicas, or one."""
@@ -30,12 +30,13 @@ def cheapest(
     enough: float,
     spare: float,
     looks: int,
+    fewer_of: Sequence[str] | None = None,
 ) -> tuple[dict[str, int], float]:
     """Return counts that suffice, and what is late with them.
 
-    While too much is late, replicas are added where they save most per price. Then they are taken away, the dearest
-    first, as long as no more than ``spare`` is late. When more replicas do not help, what is reached stays. No
-    single step leads to cheaper counts that suffice; several together may.
+    While too much is late, replicas are added where they save most per price. Then they are taken away, stage by
+    stage, as long as no more than ``spare`` is late. When more replicas do not help, what is reached stays. No single
+    step leads to cheaper counts that suffice, where all stages are tried; several together may.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ def cheapest(
         What may be late; what may be late where replicas have just been taken away.
     looks
         Calls of ``late``, about, that are made at most; then what is known to be best is returned.
+    fewer_of
+        Stages of which replicas are taken away, in this order; all, the dearest first, unless told otherwise.
 
     Examples
     --------
@@ -75,7 +78,7 @@ def cheapest(
         if step is None:
             break
         counts.update(step)
-    for name in sorted(bounds, key=lambda name: -bounds[name].price):
+    for name in dearest_first(bounds) if fewer_of is None else fewer_of:
         for step_size in sorted({max(1, counts[name] // _PART), 1}, reverse=True):
             while counts[name] - step_size >= bounds[name].least and len(known) < looks:
                 fewer = {**counts, name: counts[name] - step_size}
@@ -83,6 +86,11 @@ def cheapest(
                     break
                 counts = fewer
     return counts, look(counts)
+
+
+def dearest_first(bounds: Mapping[str, Bounds]) -> list[str]:
+    """Return the stages by the price of a replica."""
+    return sorted(bounds, key=lambda name: -bounds[name].price)
 
 
 def _best_step(

@@ -5,8 +5,8 @@ Each tick:
 1. The last two minutes' arrivals are taken once more as the near future, with the branches that queries took lately,
    at the rate to be ready for when a replica that is asked for now serves (`tuner.policies.demand`).
 2. That is simulated, through the whole pipeline, with several choices of counts: replicas are added where they save
-   most late queries per price until few enough are late, and taken away, the dearest first, as long as few enough
-   remain late (`tuner.policies.search`).
+   most late queries per price until few enough are late, and taken away, some stages at each tick, as long as few
+   enough remain late (`tuner.policies.search`).
 3. The counts are held for a while, and what has piled up is drained fast (`tuner.policies.holding`).
 
 A bound adds up what no single query suffers, and it knows no percentile; the simulation is what the planner decides
@@ -30,12 +30,15 @@ from tuner.policies.demand import Demand, demand
 from tuner.policies.future import fresh
 from tuner.policies.holding import HoldingNote, asking, last_sized, wanting
 from tuner.policies.replayed import replay_ns
-from tuner.policies.search import Bounds, cheapest
+from tuner.policies.search import Bounds, cheapest, dearest_first
 from tuner.situation import Decision, Observation, Reason, Situation
 
 __all__ = ["PERIOD_NS", "TwinConstants", "twin"]
 
 PERIOD_NS = NANO
+
+_TAKES = 3
+"""Stages of which replicas may be taken away in one tick."""
 
 Counts = Mapping[str, int]
 
@@ -129,7 +132,14 @@ def _sized(
         enough=given.late_share,
         spare=given.late_share * given.spare,
         looks=int(given.looks),
+        fewer_of=_in_turn(bounds, observation.now_ns // PERIOD_NS),
     )
+
+
+def _in_turn(bounds: Mapping[str, Bounds], tick: int) -> list[str]:
+    """Return the stages of which this tick tries to take replicas away: giving back is not urgent, and looks cost."""
+    names = dearest_first(bounds)
+    return [names[(tick * _TAKES + place) % len(names)] for place in range(min(_TAKES, len(names)))]
 
 
 def _simulation(
