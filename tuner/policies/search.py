@@ -59,7 +59,7 @@ def cheapest(
 
     >>> bounds = {"detect": Bounds(least=1, most=9, price=3), "read": Bounds(least=1, most=9, price=1)}
     >>> cheapest(
-    ...     {"detect": 4, "read": 2}, bounds, lambda counts: max(0, 10 - sum(counts.values())),
+    ...     {"detect": 1, "read": 1}, bounds, lambda counts: max(0, 10 - sum(counts.values())),
     ...     enough=0, spare=0, looks=60,
     ... )
     ({'detect': 1, 'read': 9}, 0)
