@@ -294,7 +294,9 @@ def main() -> None:
         print("\n".join([*verdicts(rows), "", *headline(rows)]))
     if chosen.write is not None:
         document = chosen.write.read_text(encoding="utf-8")
-        document = between_marks(document, "python -m benchmarks.autoscalers", total_table(rows))
+        said = "\n".join([*verdicts(rows), "", *headline(rows)])
+        text = f"{total_table(rows)}\n\n```\n{said}\n```"
+        document = between_marks(document, "python -m benchmarks.autoscalers", text)
         chosen.write.write_text(document, encoding="utf-8")
     print(f"\n{len(rows)} replays in {time.perf_counter() - began:.0f} s on {chosen.processes} processes")
 

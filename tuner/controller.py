@@ -181,8 +181,10 @@ class _Tick:
 
     def _changed(self, name: str, at: StageState, count: int) -> StageState:
         """Tell our own change from another's."""
-        if at.asked is not None and count == at.asked.after:
-            return at
+        if at.asked is not None and at.known is not None:
+            fewest, most = sorted((at.known, at.asked.after))
+            if fewest <= count <= most:  # ours, or ours on its way: an engine is asked for one replica after another
+                return at
         if at.asked is None and at.tried is not None and count == at.tried.after and at.known is not None:
             self.records.append(Record(event="landed", stage=name, before=at.known, after=count))
             asked = Asked(before=at.known, after=count, since_ns=self.seen.now_ns)

@@ -155,6 +155,25 @@ def test_a_failed_attempt_that_took_place_all_the_same_is_no_operator(play, two_
     ]
 
 
+def test_a_change_that_comes_replica_by_replica_is_no_operator(play, two_stages):
+    played = play(two_stages())
+    played.tick({"detect": 6})
+    for count in (3, 5):
+        played.requested["detect"] = played.ready["detect"] = count
+        played.tick()
+    played.requested["detect"] = played.ready["detect"] = 6
+    played.ticks(2)
+    assert played.log == [(1, "scale detect 2->6"), (4, "confirmed detect 2->6")]
+
+
+def test_a_count_beside_the_way_is_an_operator(play, two_stages):
+    played = play(two_stages())
+    played.tick({"detect": 6})
+    played.requested["detect"] = played.ready["detect"] = 7
+    played.tick()
+    assert played.log == [(1, "scale detect 2->6"), (2, "operator detect 2->7")]
+
+
 def test_what_somebody_else_sets_stays_for_a_while(play, two_stages):
     played = play(two_stages(), operator_ns=5 * 10**9)
     played.tick({"detect": 3})

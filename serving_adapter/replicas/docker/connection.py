@@ -28,6 +28,7 @@ _SOME_VERSION = "1.41"
 _GONE = 404
 _ALREADY_SO = 409
 _NO_SUCH = "no such container"
+_ENDED = "on running containers"
 _ATTEMPTS = 10
 _LAST_LINES = 3
 _LONGEST = 1000
@@ -199,8 +200,10 @@ class Connection:
         try:
             yield
         except self._docker.errors.APIError as error:
-            gone = _GONE in codes and _NO_SUCH in str(error.explanation)  # Podman, with status 500
-            if error.status_code not in codes and not gone:
+            # Podman says both with status 500.
+            gone = _GONE in codes and _NO_SUCH in str(error.explanation)
+            ended = _ALREADY_SO in codes and _ENDED in str(error.explanation)
+            if error.status_code not in codes and not gone and not ended:
                 raise
 
 
