@@ -64,7 +64,7 @@ class CertifiedConstants:
     quantile: float = 0.99
     replay_s: float = 60.0
     replay_queries: int = 8192
-    hold_s: float = 20.0
+    hold_s: float = 40.0
     drain_s: float = 0.25
 
 

@@ -72,7 +72,7 @@ class TwinConstants:
     replay_s: float = 120.0
     replay_queries: int = 8192
     looks: int = 32
-    hold_s: float = 20.0
+    hold_s: float = 40.0
     drain_s: float = 0.25
 
 
