@@ -8,7 +8,7 @@ paid from its request until it has finished its last batch; a query is missed wh
 Every policy starts from the same plan. The paper's coarse-grained baselines start from their own: the pipeline as one
 unit, for the mean or for the peak rate of the first quarter, and AutoScale on top.
 
-    python -m benchmarks.autoscalers                     # some 5 minutes on two idle cores
+    python -m benchmarks.autoscalers                     # some 2 minutes on two idle cores
     python -m benchmarks.autoscalers --quick             # one trace, one delay
     python -m benchmarks.autoscalers --traces FOLDER     # further traces
     python -m benchmarks.autoscalers --write README.md   # and put the totals between the marks in the README
