@@ -14,7 +14,10 @@ unit, for the mean or for the peak rate of the first quarter, and AutoScale on t
     python -m benchmarks.autoscalers --write README.md   # and put the totals between the marks in the README
 
 The constants of `twin` and of `certified` were chosen on these very traces: a rate of growth that is insured, and a
-share of late queries that a simulation may show. Neighbouring values give neighbouring figures.
+share of late queries that a simulation may show. Neighbouring values give neighbouring figures. On two pipelines that
+they were not chosen on:
+
+    python -m benchmarks.autoscalers --pipeline tf-cascade --pipeline modern-gpus
 """
 
 from __future__ import annotations
@@ -42,6 +45,9 @@ from tuner.policies import POLICIES
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PIPELINES = ("image-processing", "video-monitoring", "social-media")
+UNSEEN = ("tf-cascade", "modern-gpus")
+"""Those on which no constant was chosen."""
+
 QUICK = ("worldcup98_19980608_1min_as_1s",)
 PEAK_QPS = 300
 PLANNED_FROM = 0.25
@@ -260,7 +266,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--quick", action="store_true", help="one trace and the first activation delay")
     options.add_argument("--traces", type=Path, metavar="FOLDER", help="further traces: *.csv and *.csv.gz")
-    options.add_argument("--pipeline", action="append", choices=PIPELINES, help="only this one; may be given again")
+    options.add_argument(
+        "--pipeline", action="append", choices=(*PIPELINES, *UNSEEN), help="only this one; may be given again"
+    )
     options.add_argument("--policy", action="append", choices=list(POLICIES), help="only this; without the verdicts")
     options.add_argument("--activation", type=int, action="append", metavar="S", help="seconds; default 5 and 30")
     options.add_argument("--processes", type=int, default=os.cpu_count(), metavar="N")
