@@ -14,6 +14,9 @@ _DEVIATIONS = 3.0
 _PARTS = 5
 """A stretch of 5 s is looked at second by second."""
 
+_CUT = 0.1
+"""A stretch that lacks no more than this part of itself counts as whole."""
+
 _NONE = np.empty(0)
 
 
@@ -43,6 +46,10 @@ def replay_ns(
     ago_ns = now_ns - arrival_ns[max(int(first), int(end) - most) : int(end)]
     if ago_ns.size == 0:
         return _NONE
+    # What is left of a stretch that was cut off would come as a burst; there may be nothing but that.
+    whole_ns = int(ago_ns[0] / SHORT_NS + _CUT) * SHORT_NS
+    in_whole = ago_ns < whole_ns
+    ago_ns = ago_ns[in_whole] if in_whole.any() else ago_ns
     stretch = ago_ns // SHORT_NS
     parts = np.bincount(ago_ns // (SHORT_NS // _PARTS), minlength=(int(stretch[0]) + 1) * _PARTS).reshape(-1, _PARTS)
     counts = np.where(_steady(parts), parts.sum(axis=1), 0)[::-1]

@@ -40,5 +40,14 @@ def test_a_stretch_in_which_the_rate_jumps_is_left_out():
 
 def test_a_replay_takes_the_latest_arrivals_only():
     assert replay_ns(even(10, 0, 60), 60 * S, 20 * S, 8192, 10.0).size == 199
-    assert replay_ns(even(10, 0, 60), 60 * S, 60 * S, 50, 10.0).size == 50
+    assert replay_ns(even(10, 0, 60), 60 * S, 60 * S, 50, 10.0).size == 49  # those of the last 5 s
     assert replay_ns(np.empty(0, dtype=np.int64), 60 * S, 60 * S, 50, 10.0).size == 0
+
+
+def test_what_is_left_of_a_stretch_that_was_cut_off_is_no_burst():
+    for seconds in (7, 13.5, 61):
+        replayed = replay_ns(even(20, 0, seconds), round(seconds * S), 120 * S, 8192, 20.0)
+        assert replayed.size == pytest.approx(seconds // 5 * 100, abs=1)
+        assert np.diff(np.append(0, replayed)).min() >= 0.04 * S
+    # At one instant, a whole stretch ago.
+    assert replay_ns(np.full(30, 55 * S), 60 * S, 120 * S, 8192, 20.0).size == 30
