@@ -100,7 +100,13 @@ def certified(
         situation, observation, before, expected, sized, reasons, hold_s=given.hold_s, drain_s=given.drain_s
     )
     granted, spending = within_budget(situation, budget, wanted.replicas, wanted.needed)
-    decision, holding = asking(situation, observation, before, replace(wanted, replicas=granted))
+    cut = {
+        name: Reason(rule="budget", measured=wanted.replicas[name], threshold=count)
+        for name, count in granted.items()
+        if count < wanted.replicas[name]
+    }
+    granted_now = replace(wanted, replicas=granted, reasons={**wanted.reasons, **cut})
+    decision, holding = asking(situation, observation, before, granted_now)
     return decision, CertifiedNote(holding=holding, budget=replace(budget, spending=spending))
 
 

@@ -138,3 +138,11 @@ def test_why_says_rule_and_rate(situation, at, seen):
     decision, _ = certified(situation(planned=(40, 2)), at(20, detect=seen(arrival_ns=arrivals, replicas=4)), None)
     assert decision.reasons["detect"].rule == "certified"
     assert decision.reasons["detect"].threshold == pytest.approx(200 * 2.7, rel=0.01)
+
+
+def test_why_says_so_when_the_budget_grants_less(situation, at, seen):
+    arrivals = np.rint(even(200, 0, 20) * S).astype(np.int64)
+    decision, _ = certified(situation(), at(20, detect=seen(arrival_ns=arrivals, replicas=1)), None)
+    why = decision.reasons["detect"]
+    assert why.rule == "budget"
+    assert why.threshold == decision.replicas["detect"] < why.measured
